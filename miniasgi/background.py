@@ -1,0 +1,178 @@
+"""Work after the response: one task, or several in order.
+
+Both are *backgrounds* (`miniasgi.types.Background`): a response awaits `accept` before its first
+byte and the background itself after its last. An ordinary task promises nothing: it lives in this
+process, runs once, and is lost with the process. A queue's task promises to be on disk; it says so
+by the one method that `BackgroundTasks.add_task` asks for, ``__background__(*args, **kwargs)``,
+which returns a background whose ``result`` add_task gives back.
+
+Rules of this file: tasks run one after the other, in the order in which they were added; a task
+that will not run is named in the log; nothing here knows what a queue is.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from miniasgi.concurrency import background_threads, is_async_callable
+from miniasgi.events import listener, tell
+from miniasgi.types import Background
+
+logger = logging.getLogger("miniasgi")
+
+
+class BackgroundTask:
+    """One function with its arguments: ``async def`` runs on the loop, ``def`` in a thread.
+
+    Arguments are kept by reference, not copied. What the function returns is dropped, except that
+    an awaitable is awaited: a lambda or a plain wrapper around a coroutine function does run.
+    """
+
+    __slots__ = ("args", "func", "is_async", "kwargs")
+
+    def __init__(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        if not callable(func):
+            raise _not_callable(func)
+        self.func = func
+        self.args = args
+        self.kwargs = kwargs
+        self.is_async = is_async_callable(func)
+
+    @property
+    def name(self) -> str:
+        """The function's own name, also through `functools.partial`; an object's class name."""
+        func = self.func
+        while hasattr(func, "func"):
+            func = func.func
+        return getattr(func, "__name__", type(func).__name__)
+
+    async def accept(self, *others: Background) -> None:
+        """Nothing to promise: an ordinary task may be lost with its process."""
+
+    async def __call__(self) -> None:
+        """Run to the end. Raises what the function raised, with a note that names the task."""
+        try:
+            if self.is_async:
+                if listener.get() is None:
+                    await self.func(*self.args, **self.kwargs)
+                else:
+                    tell("task.start", self.name)
+                    await self.func(*self.args, **self.kwargs)
+                    tell("task.end", self.name)
+            else:
+                await self._run_in_thread()
+        except Exception as exc:
+            tell("task.failed", self.name)
+            exc.add_note(f"in background task {self.name!r}")
+            raise
+        except BaseException:
+            # A cancel is an outcome too: recorded, then raised on, as both event loops demand.
+            tell("task.cancelled", self.name)
+            logger.warning("background task %r was cancelled before its end", self.name)
+            raise
+
+    async def _run_in_thread(self) -> None:
+        result = await background_threads.get().run(self._call_and_tell)
+        if hasattr(result, "__await__"):
+            await result
+            tell("task.end", self.name)
+
+    def _call_and_tell(self) -> Any:
+        tell("task.start", self.name)
+        result = self.func(*self.args, **self.kwargs)
+        if not hasattr(result, "__await__"):
+            tell("task.end", self.name)
+        return result
+
+    async def abandon(self, because: BaseException) -> None:
+        """Log that this task will not run."""
+        logger.warning("background task %r will not run: %r", self.name, because)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name})"
+
+
+def _not_callable(func: Any) -> TypeError:
+    if not hasattr(func, "cr_code"):
+        return TypeError(f"a background task must be callable, not {func!r}")
+    func.close()  # or Python would warn a second time, about a coroutine that nobody awaited
+    name = func.cr_code.co_name
+    return TypeError(
+        f"{name}(...) is a coroutine that has already been called; "
+        f"pass the function and its arguments: add_task({name}, ...)"
+    )
+
+
+class BackgroundTasks(BackgroundTask):
+    """Several backgrounds, run one after the other; a running task may add another.
+
+    ``on_error="stop"`` (Starlette's way): the first failure ends the row, and the log names what did
+    not run. ``on_error="continue"``: all run, then one ExceptionGroup carries the failures.
+    """
+
+    __slots__ = ("on_error", "tasks")
+
+    def __init__(
+        self,
+        tasks: Sequence[Background] | None = None,
+        *,
+        on_error: Literal["stop", "continue"] = "stop",
+    ) -> None:
+        if on_error not in ("stop", "continue"):
+            raise ValueError(f"on_error is 'stop' or 'continue', not {on_error!r}")
+        self.tasks: list[Background] = list(tasks or ())
+        self.on_error = on_error
+
+    def add_task(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run ``func(*args, **kwargs)`` after the response.
+
+        Returns None, or for a queue's task its result's handle. Raises TypeError for a coroutine
+        object or anything else that cannot be called.
+        """
+        durable = getattr(func, "__background__", None)
+        if durable is None:
+            self.tasks.append(BackgroundTask(func, *args, **kwargs))
+            return None
+        task = durable(*args, **kwargs)
+        self.tasks.append(task)
+        return task.result
+
+    async def accept(self, *others: Background) -> None:
+        """Promise all tasks that can promise, in one step: all or none."""
+        promises = list(_promises((*self.tasks, *others)))
+        if promises:
+            await promises[0].accept(*promises[1:])
+
+    async def __call__(self) -> None:
+        failures: list[Exception] = []
+        begun = 0
+        try:
+            for task in self.tasks:  # the live list: a task may add a task
+                begun += 1
+                try:
+                    await task()
+                except Exception as exc:
+                    if self.on_error == "stop":
+                        raise
+                    failures.append(exc)
+        except BaseException as because:
+            await self.abandon(because, after=begun)
+            raise
+        if failures:
+            raise ExceptionGroup("background tasks failed", failures)
+
+    async def abandon(self, because: BaseException, *, after: int = 0) -> None:
+        """Abandon the tasks ``after`` so many that have begun."""
+        for task in self.tasks[after:]:
+            await task.abandon(because)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.tasks!r})"
+
+
+def _promises(tasks: Sequence[Background]) -> Iterator[Background]:
+    for task in tasks:
+        if isinstance(task, BackgroundTasks):
+            yield from _promises(task.tasks)
+        elif not isinstance(task, BackgroundTask):
+            yield task

@@ -1,0 +1,58 @@
+"""Who listens to the order of things: one ContextVar, empty unless somebody asks.
+
+The framework tells what it does at the moments that no ASGI message shows; `miniasgi.testing` and
+`miniasgi.timeline` listen. With nobody listening a moment costs one look at the variable.
+
+====================  =======================  ==========================================
+kind                  name                     told when
+====================  =======================  ==========================================
+``accept``            empty                    a response's background is promised
+``task.start``        the task's name          it begins, in the thread that runs it
+``task.end``          the task's name          it returned, in the thread that ran it
+``task.failed``       the task's name          it raised an ``Exception``
+``task.cancelled``    the task's name          it was cancelled; a thread may still run on
+``mark``              what the caller says     `mark` was called, anywhere below the listener
+====================  =======================  ==========================================
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeAlias
+
+#: Called as ``listener(kind, name)``, in the thread where it happens. It must not raise.
+Listener: TypeAlias = Callable[[str, str], None]
+
+listener: ContextVar[Listener | None] = ContextVar("miniasgi.listener", default=None)
+
+
+def tell(kind: str, name: str = "") -> None:
+    """Tell whoever listens here that something happened just now."""
+    listen = listener.get()
+    if listen is not None:
+        listen(kind, name)
+
+
+def mark(text: str) -> None:
+    """Put a word of your own into the order of events: ``mark("charge card")``.
+
+    Works in handlers and in tasks, on the loop and in threads; without a listener it does nothing.
+    """
+    tell("mark", text)
+
+
+@contextmanager
+def listening(to: Listener) -> Iterator[None]:
+    """Listen inside the block. A listener that was there before hears everything first."""
+    above = listener.get()
+
+    def both(kind: str, name: str) -> None:
+        if above is not None:
+            above(kind, name)
+        to(kind, name)
+
+    token = listener.set(to if above is None else both)
+    try:
+        yield
+    finally:
+        listener.reset(token)
