@@ -106,8 +106,8 @@ def _not_callable(func: Any) -> TypeError:
 class BackgroundTasks(BackgroundTask):
     """Several backgrounds, run one after the other; a running task may add another.
 
-    ``on_error="stop"`` (Starlette's way): the first failure ends the row, and the log names what did
-    not run. ``on_error="continue"``: all run, then one ExceptionGroup carries the failures.
+    ``on_error="stop"`` (Starlette's way): the first failure ends the row, and the log names what
+    did not run. ``on_error="continue"``: all run, then one ExceptionGroup carries the failures.
     """
 
     __slots__ = ("on_error", "tasks")

@@ -12,7 +12,7 @@ variable set by the caller is seen in the thread.
 """
 
 import functools
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -90,7 +90,9 @@ class BackgroundThreads:
         On asyncio a cancel returns at once and the thread runs on, still holding its place: a
         thread cannot be cancelled. On trio a cancel waits for the thread.
         """
-        call = functools.partial(copy_context().run, _call, func, *args, **kwargs)
+        call = functools.partial(
+            copy_context().run, _call, functools.partial(func, *args, **kwargs)
+        )
         from asyncio import get_running_loop
 
         try:
@@ -114,9 +116,9 @@ class BackgroundThreads:
         return self._executor
 
 
-def _call(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def _call(func: Callable[[], T]) -> T:
     try:
-        return func(*args, **kwargs)
+        return func()
     except StopIteration as exc:
         # A future refuses a StopIteration and would never be done: PEP 479's answer, in a thread.
         raise RuntimeError(f"{func!r} raised StopIteration") from exc
@@ -124,5 +126,6 @@ def _call(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 #: The threads that `BackgroundTask` uses here. An application with its own number sets its own.
 background_threads: ContextVar[BackgroundThreads] = ContextVar(
-    "miniasgi.background_threads", default=BackgroundThreads()
+    "miniasgi.background_threads",
+    default=BackgroundThreads(),  # noqa: B039 (shared on purpose: one set of threads a process)
 )

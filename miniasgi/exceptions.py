@@ -1,4 +1,4 @@
-"""The exceptions that a caller has to catch: an answer in the form of an exception, and a client gone."""
+"""The exceptions that somebody has to catch: an answer as an exception, a client gone."""
 
 from collections.abc import Mapping
 
