@@ -72,6 +72,10 @@ async def iterate_in_threadpool(iterable: Iterable[T]) -> AsyncIterator[T]:
 _END: Any = object()  # an iterator may yield None
 
 
+#: How many plain functions run after responses at one time, if nobody says another number.
+DEFAULT_THREADS = 40
+
+
 class BackgroundThreads:
     """Threads for work after a response, apart from those that serve requests.
 
@@ -79,7 +83,7 @@ class BackgroundThreads:
     its own, which also cuts the tail of waiting; on trio a limiter of its own over trio's threads.
     """
 
-    def __init__(self, limit: int = 40) -> None:
+    def __init__(self, limit: int = DEFAULT_THREADS) -> None:
         self.limit = limit
         self._executor: ThreadPoolExecutor | None = None  # made on first use: a fork before is safe
         self._limiter: anyio.CapacityLimiter | None = None
