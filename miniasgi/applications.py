@@ -7,19 +7,19 @@
         return PlainTextResponse(f"Hello, {request.path_params['name']}")
 
 Rules of this file: nothing is decided in a request that can be decided before the first one. The
-stack is built at the first call; registering after that raises RuntimeError.
+stack is built at the first call; adding middleware or handlers after that raises RuntimeError.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
-from miniasgi.concurrency import DEFAULT_THREADS, BackgroundThreads, background_threads
+from miniasgi.concurrency import BackgroundThreads, threads_here
 from miniasgi.datastructures import State
 from miniasgi.middleware import Middleware
-from miniasgi.middleware.errors import ServerErrors
-from miniasgi.middleware.exceptions import ExceptionHandlers, ExceptionMiddleware, Handler
+from miniasgi.middleware.errors import ServerErrorMiddleware
+from miniasgi.middleware.exceptions import ExceptionMiddleware, Handlers, response_to
 from miniasgi.requests import MAX_BODY_SIZE, Request
-from miniasgi.routing import Find, Lifespan, Mount, Respond, Route, Router, checked
+from miniasgi.routing import BaseRoute, Find, Lifespan, Mount, Route, Router, checked
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,13 +38,13 @@ class MiniASGI:
     def __init__(
         self,
         debug: bool = False,
-        routes: Sequence[Route | Mount] | None = None,
+        routes: Sequence[BaseRoute] | None = None,
         middleware: Sequence[Middleware] | None = None,
-        exception_handlers: Mapping[int | type[Exception], Handler] | None = None,
+        exception_handlers: Handlers | None = None,
         lifespan: Lifespan | None = None,
         *,
         max_body_size: int | None = MAX_BODY_SIZE,
-        background_threads: int = DEFAULT_THREADS,
+        background_threads: int = 40,
     ) -> None:
         self.debug = debug
         self.state = State()
@@ -52,38 +52,38 @@ class MiniASGI:
         self.user_middleware = list(middleware or ())
         self.exception_handlers = dict(exception_handlers or {})
         self.max_body_size = max_body_size
-        self.background_threads = background_threads
-        self._is_built = False
-        self._wrapped: ASGIApp | None = None  # the ASGI middleware around all, if there is any
+        self._threads = None if background_threads == 40 else BackgroundThreads(background_threads)
+        self._errors: ServerErrorMiddleware | None = None  # the stack, once it is built
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request: find the endpoint, await its response, send it, run what comes after."""
-        if not self._is_built:
-            self._build()
+        errors = self._errors or self._build()
         scope["app"] = self
-        if self._wrapped is not None or scope["type"] != "http":
-            await self._errors.guard(self._wrapped or self.router, scope, receive, send)
+        if self._threads is not None:
+            threads_here.set(self._threads)  # in this call's own context: nothing to put back
+        if self._is_wrapped or scope["type"] != "http":
+            await errors(scope, receive, send)
             return
         try:
             response = await self._find(scope)(Request(scope, receive))
+            is_plain = getattr(response, "is_plain", None)
+            if is_plain is None:
+                response = checked(response, scope)  # an ASGI application, or nothing of the kind
         except Exception as exc:
-            await self._errors.answer(exc, None, scope, receive, send)
+            await errors.answer(exc, None, scope, receive, send)
             return
-        is_plain = getattr(response, "is_plain", None)
         if is_plain and response.background is None:
             # Nothing of ours can fail any more: the guard, a third of a microsecond, is not needed.
             await response.transmit(scope, receive, send)
             return
-        if is_plain is None:
-            response = checked(response, scope)  # not one of ours: an ASGI application, or nothing
-        await self._errors.guard(response, scope, receive, send)
+        await errors.guard(response, scope, receive, send)
 
     @property
-    def routes(self) -> list[Route | Mount]:
+    def routes(self) -> list[BaseRoute]:
         return self.router.routes
 
     def route(
-        self, path: str, methods: Sequence[str] | None = None, *, name: str | None = None
+        self, path: str, methods: Collection[str] | None = None, *, name: str | None = None
     ) -> Callable[[F], F]:
         """Register the decorated function for these methods; GET if none are named."""
 
@@ -94,96 +94,87 @@ class MiniASGI:
         return register
 
     def get(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
-        return self.route(path, ["GET"], name=name)
+        return self.route(path, ("GET",), name=name)
 
     def post(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
-        return self.route(path, ["POST"], name=name)
+        return self.route(path, ("POST",), name=name)
 
     def put(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
-        return self.route(path, ["PUT"], name=name)
+        return self.route(path, ("PUT",), name=name)
 
     def patch(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
-        return self.route(path, ["PATCH"], name=name)
+        return self.route(path, ("PATCH",), name=name)
 
     def delete(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
-        return self.route(path, ["DELETE"], name=name)
+        return self.route(path, ("DELETE",), name=name)
 
     def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
         """Give everything below ``path`` to another ASGI application."""
         self.router.add(Mount(path, app, name=name))
 
-    def add_middleware(
-        self, middleware_class: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> None:
+    def add_middleware(self, cls: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Put a middleware around those that are there: an ASGI class, or a function.
 
         A function is ``async def f(request, call_next)``. Functions stand inside all ASGI
         middleware, and keep their order among themselves.
         """
         self._must_not_have_started()
-        self.user_middleware.insert(0, Middleware(middleware_class, *args, **kwargs))
+        self.user_middleware.insert(0, Middleware(cls, *args, **kwargs))
 
     def exception_handler(
         self, exc_class_or_status_code: int | type[Exception]
     ) -> Callable[[F], F]:
         """Register the decorated ``handler(request, exc)``."""
-        self._must_not_have_started()
 
         def register(handler: F) -> F:
+            self._must_not_have_started()
             self.exception_handlers[exc_class_or_status_code] = handler
             return handler
 
         return register
 
     def _must_not_have_started(self) -> None:
-        if self._is_built:
+        if self._errors is not None:
             raise RuntimeError("the application has answered a request; register before that")
 
     def url_path_for(self, name: str, /, **path_params: Any) -> str:
         """The path of a named route. Raises NoMatchFound."""
         return self.router.url_path_for(name, **path_params)
 
-    def _build(self) -> None:
+    def _build(self) -> ServerErrorMiddleware:
         """From the inside: endpoint, exceptions, functions, ASGI middleware, errors."""
-        answers = dict(self.exception_handlers)
-        last_resort = answers.pop(500, None) or answers.pop(Exception, None)
-        handlers = ExceptionHandlers(answers)
+        handlers = dict(self.exception_handlers)
+        last_resort = handlers.pop(500, None) or handlers.pop(Exception, None)
         functions = [one for one in self.user_middleware if one.is_function]
         wrappers = [one for one in self.user_middleware if not one.is_function]
 
-        self._errors = ServerErrors(handlers, last_resort, self.debug)
         self._find = _composed(self.router.find, handlers, functions)
-        if self.background_threads != DEFAULT_THREADS:
-            wrappers.append(Middleware(_with_threads, BackgroundThreads(self.background_threads)))
-        if wrappers:
-            app = ExceptionMiddleware(_serve(self.router, self._find), handlers)
-            for middleware in reversed(wrappers):
-                app = middleware.around(app)
-            self._wrapped = app
-        self._is_built = True
+        app: ASGIApp = ExceptionMiddleware(_served(self._find, self.router), handlers)
+        for middleware in reversed(wrappers):
+            app = middleware.around(app)
+        self._is_wrapped = bool(wrappers)
+        self._errors = ServerErrorMiddleware(app, handlers, last_resort, self.debug)
+        return self._errors
 
 
-def _composed(find: Find, handlers: ExceptionHandlers, functions: list[Middleware]) -> Find:
+def _composed(find: Find, handlers: Handlers, functions: list[Middleware]) -> Find:
     """The functions around the endpoint; ``call_next`` gives them its exceptions as answered."""
     if not functions:
         return find
 
-    async def innermost(request: Request) -> Any:
+    async def respond(request: Request) -> Any:
         try:
             return checked(await find(request.scope)(request), request.scope)
         except Exception as exc:
-            response = await handlers.response(request, exc)
-            if response is None:
-                raise
-            return response
+            return await response_to(exc, request, handlers)
 
-    respond: Respond = innermost
+    outermost = respond
     for function in reversed(functions):
-        respond = function.around(respond)
-    return lambda scope: respond
+        outermost = function.around(outermost)
+    return lambda scope: outermost
 
 
-def _serve(router: Router, find: Find) -> ASGIApp:
+def _served(find: Find, router: Router) -> ASGIApp:
     """The innermost ASGI application, below ASGI middleware."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -194,14 +185,3 @@ def _serve(router: Router, find: Find) -> ASGIApp:
         await checked(response, scope)(scope, receive, send)
 
     return serve
-
-
-def _with_threads(app: ASGIApp, threads: BackgroundThreads) -> ASGIApp:
-    async def with_threads(scope: Scope, receive: Receive, send: Send) -> None:
-        token = background_threads.set(threads)
-        try:
-            await app(scope, receive, send)
-        finally:
-            background_threads.reset(token)
-
-    return with_threads

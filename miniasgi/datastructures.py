@@ -8,14 +8,15 @@ Names are Starlette's. Source: ASGI 3.0 HTTP spec, "HTTP Connection Scope"; RFC 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from miniasgi.types import Scope
 
 V = TypeVar("V")
-RawHeaders = list[tuple[bytes, bytes]]
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+#: Headers as a caller gives them: names in any case to values, or nothing.
+Given: TypeAlias = Mapping[str, str] | None
 
 
 class Address(NamedTuple):
@@ -25,232 +26,124 @@ class Address(NamedTuple):
     port: int
 
 
-class Headers(Mapping[str, str]):
-    """Headers by name in any case; the first of several wins, `getlist` has them all."""
+class MultiDict(Mapping[str, V], Generic[V]):
+    """Names and values, in order, names repeated: ``d[name]`` is one value, `getlist` has all."""
 
-    def __init__(
-        self,
-        headers: Mapping[str, str] | None = None,
-        raw: RawHeaders | None = None,
-        scope: Scope | None = None,
-    ) -> None:
-        if headers is not None:
-            self._list = [(_raw_name(name), _raw(value)) for name, value in headers.items()]
-        elif scope is not None:
-            self._list = list(scope["headers"])  # a server may give any iterable
-        else:
-            self._list = [] if raw is None else raw
+    _which = -1  # of several values the last wins, as in Starlette
 
-    @property
-    def raw(self) -> RawHeaders:
-        return self._list
+    def __init__(self, pairs: Iterable[tuple[str, V]] = ()) -> None:
+        self._pairs = list(pairs)
+
+    def multi_items(self) -> list[tuple[str, V]]:
+        return list(self._pairs)
+
+    def getlist(self, key: str) -> list[V]:
+        return [value for name, value in self.multi_items() if name == key]
+
+    def __getitem__(self, key: str) -> V:
+        values = self.getlist(key)
+        if not values:
+            raise KeyError(key)
+        return values[self._which]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self.multi_items()))
+
+    def __len__(self) -> int:
+        return len(dict(self.multi_items()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.multi_items()!r})"
+
+
+class Headers(MultiDict[str]):
+    """Headers by name in any case; of several the first wins. ``raw`` is the list, not a copy."""
+
+    _which = 0
+
+    def __init__(self, headers: Given = None, raw: Any = None, scope: Any = None) -> None:
+        if scope is not None:
+            raw = list(scope["headers"])  # a server may give any iterable
+        elif headers is not None:
+            raw = [(_raw_name(name), value.encode("latin-1")) for name, value in headers.items()]
+        self.raw: RawHeaders = [] if raw is None else raw
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw]
 
     def getlist(self, key: str) -> list[str]:
         raw_key = _raw_name(key)
-        return [value.decode("latin-1") for name, value in self._list if name == raw_key]
-
-    def keys(self) -> list[str]:  # type: ignore[override]
-        return [name.decode("latin-1") for name, _ in self._list]
-
-    def values(self) -> list[str]:  # type: ignore[override]
-        return [value.decode("latin-1") for _, value in self._list]
-
-    def items(self) -> list[tuple[str, str]]:  # type: ignore[override]
-        return list(zip(self.keys(), self.values(), strict=True))
-
-    def __getitem__(self, key: str) -> str:
-        raw_key = _raw_name(key)
-        for name, value in self._list:
-            if name == raw_key:
-                return value.decode("latin-1")
-        raise KeyError(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def __len__(self) -> int:
-        return len(self._list)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and sorted(self._list) == sorted(other._list)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.items()!r})"
+        return [value.decode("latin-1") for name, value in self.raw if name == raw_key]
 
 
-class MutableHeaders(Headers):
+class MutableHeaders(Headers, MutableMapping[str, str]):
     """Headers of a response: writing here writes its ``raw_headers``."""
 
     def __setitem__(self, key: str, value: str) -> None:
-        """Replace the first of this name, drop the others; or append."""
+        """Replace the first of this name and drop its others, or append."""
         raw_key = _raw_name(key)
-        where = [i for i, (name, _) in enumerate(self._list) if name == raw_key]
-        for i in reversed(where[1:]):
-            del self._list[i]
-        if where:
-            self._list[where[0]] = (raw_key, _raw(value))
-        else:
-            self._list.append((raw_key, _raw(value)))
+        where = next((i for i, (name, _) in enumerate(self.raw) if name == raw_key), len(self.raw))
+        self.raw[:] = [pair for pair in self.raw if pair[0] != raw_key]
+        self.raw.insert(where, (raw_key, value.encode("latin-1")))
 
     def __delitem__(self, key: str) -> None:
-        raw_key = _raw_name(key)
-        self._list[:] = [pair for pair in self._list if pair[0] != raw_key]
-
-    def setdefault(self, key: str, value: str) -> str:
-        if key not in self:
-            self.append(key, value)
-        return self[key]
-
-    def update(self, other: Mapping[str, str]) -> None:
-        for key, value in other.items():
-            self[key] = value
+        self.raw[:] = [pair for pair in self.raw if pair[0] != _raw_name(key)]
 
     def append(self, key: str, value: str) -> None:
         """Add another of this name, as ``set-cookie`` needs."""
-        self._list.append((_raw_name(key), _raw(value)))
-
-
-def _raw(text: str) -> bytes:
-    return text.encode("latin-1")
+        self.raw.append((_raw_name(key), value.encode("latin-1")))
 
 
 def _raw_name(name: str) -> bytes:
-    return _raw(name.lower())
+    return name.lower().encode("latin-1")
 
 
-class ImmutableMultiDict(Mapping[str, V], Generic[V]):
-    """Names and values, in order, names repeated; the last of several wins, as in Starlette."""
-
-    def __init__(self, items: Mapping[str, V] | Iterable[tuple[str, V]] = ()) -> None:
-        self._list: list[tuple[str, V]] = list(
-            items.items() if isinstance(items, Mapping) else items
-        )
-        self._dict: dict[str, V] = dict(self._list)
-
-    def getlist(self, key: str) -> list[V]:
-        return [value for name, value in self._list if name == key]
-
-    def multi_items(self) -> list[tuple[str, V]]:
-        return list(self._list)
-
-    def __getitem__(self, key: str) -> V:
-        return self._dict[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._dict)
-
-    def __len__(self) -> int:
-        return len(self._dict)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, type(self)) and self._list == other._list
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._list!r})"
-
-
-class QueryParams(ImmutableMultiDict[str]):
+class QueryParams(MultiDict[str]):
     """A query string taken apart. Bytes that are not UTF-8 become U+FFFD, never an error."""
 
-    def __init__(
-        self, query: str | bytes | Mapping[str, str] | Iterable[tuple[str, str]] = ()
-    ) -> None:
-        if isinstance(query, bytes):
-            query = query.decode("latin-1")
-        if isinstance(query, str):
-            from urllib.parse import parse_qsl  # on use: 10 ms of import
+    def __init__(self, query: str | bytes = "") -> None:
+        from urllib.parse import parse_qsl  # on use: 10 ms of import
 
-            query = parse_qsl(query, keep_blank_values=True)
-        super().__init__(query)
-
-    def __str__(self) -> str:
-        from urllib.parse import urlencode
-
-        return urlencode(self._list)
+        text = query.decode("latin-1") if isinstance(query, bytes) else query
+        super().__init__(parse_qsl(text, keep_blank_values=True))
 
 
 # What may stand in a Host header; anything else could change the path or the authority of a URL.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
-class URL:
-    """A URL as text, or built from a scope; its parts are read when asked for."""
+class URL(str):
+    """A URL as text, whose parts are read when asked for."""
 
-    # Left out: changing user name, password, host and port of a URL (Starlette: URL.replace).
+    # Left out: URLs with parts replaced, url_for and base_url (Starlette: URL, Request).
 
-    def __init__(self, url: str = "", scope: Scope | None = None) -> None:
-        self._url = url if scope is None else _url_of(scope)
+    __slots__ = ()
 
-    @cached_property
-    def components(self) -> Any:
-        from urllib.parse import urlsplit
+    @classmethod
+    def of(cls, scope: Scope) -> "URL":
+        """What was asked for, by the Host header if it can stand in a URL."""
+        from urllib.parse import quote
 
-        return urlsplit(self._url)
+        netloc = Headers(scope=scope).get("host", "")
+        if not _HOST.fullmatch(netloc):
+            host, port = scope.get("server") or ("localhost", None)
+            netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+        path = quote(scope["path"], safe="/:@!$&'()*+,;=~%")
+        query = scope.get("query_string", b"").decode("latin-1")
+        return cls(f"{scope.get('scheme', 'http')}://{netloc}{path}" + (query and f"?{query}"))
 
     def __getattr__(self, name: str) -> Any:
-        """``scheme``, ``netloc``, ``path``, ``query``, ``fragment``, ``hostname``, ``port``."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.components, name)
+        """``scheme``, ``netloc``, ``path``, ``query``, ``hostname``, ``port``: see ``urlsplit``."""
+        from urllib.parse import urlsplit
 
-    def replace(self, **components: str) -> "URL":
-        """The same URL with other components: ``scheme``, ``netloc``, ``path``, ``query``..."""
-        return URL(self.components._replace(**components).geturl())
-
-    def include_query_params(self, **params: Any) -> "URL":
-        kept = [pair for pair in QueryParams(self.query).multi_items() if pair[0] not in params]
-        added = [(name, str(value)) for name, value in params.items()]
-        return self.replace(query=str(QueryParams(kept + added)))
-
-    def __eq__(self, other: object) -> bool:
-        return str(self) == str(other)
-
-    def __str__(self) -> str:
-        return self._url
-
-    def __repr__(self) -> str:
-        return f"URL({self._url!r})"
-
-
-def _url_of(scope: Scope) -> str:
-    from urllib.parse import quote
-
-    scheme = scope.get("scheme", "http")
-    path = quote(scope["path"], safe="/:@!$&'()*+,;=~%")
-    query = scope.get("query_string", b"").decode("latin-1")
-    netloc = Headers(scope=scope).get("host", "")
-    if not _HOST.fullmatch(netloc):
-        netloc = _netloc_of(scope.get("server"), scheme)
-    if not netloc:
-        path = "/%2F" + path[2:] if path.startswith("//") else path  # or it would name a host
-    origin = f"{scheme}://{netloc}" if netloc else ""
-    return f"{origin}{path}?{query}" if query else f"{origin}{path}"
-
-
-def _netloc_of(server: tuple[str, int | None] | None, scheme: str) -> str:
-    if server is None:
-        return ""
-    host, port = server
-    host = f"[{host}]" if ":" in host else host
-    return host if port in (None, {"http": 80, "https": 443}.get(scheme)) else f"{host}:{port}"
+        return getattr(urlsplit(self), name)
 
 
 class State:
-    """A dictionary with attributes: ``app.state`` and ``request.state``."""
-
-    _state: dict[str, Any]
+    """A dictionary with attributes: ``app.state``, and ``request.state`` over the scope's own."""
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
-        super().__setattr__("_state", {} if state is None else state)
+        self.__dict__ = {} if state is None else state
 
-    def __getattr__(self, key: str) -> Any:
-        try:
-            return self._state[key]
-        except KeyError:
-            raise AttributeError(f"the state has no {key!r}; it has {list(self._state)}") from None
-
-    def __setattr__(self, key: str, value: Any) -> None:
-        self._state[key] = value
-
-    def __delattr__(self, key: str) -> None:
-        del self._state[key]
+    def __getattr__(self, name: str) -> Any:  # only called for what is not there
+        raise AttributeError(f"the state has no {name!r}; it has: {', '.join(self.__dict__)}")

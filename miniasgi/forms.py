@@ -1,138 +1,75 @@
 """HTML forms: python-multipart parses, here its parts become text and files.
 
 ``application/x-www-form-urlencoded`` and ``multipart/form-data``; any other content type is an
-empty form, as in Starlette. Limits are on counts and on the size of a text field; the size of the
-whole body is the request's to limit. A form that cannot be parsed is the client's mistake: a 400.
+empty form, as in Starlette. A form that cannot be parsed is the client's mistake: a 400.
 
 Source: python-multipart, ``FormParser``; RFC 7578.
 """
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote_plus
 
-from miniasgi.concurrency import run_in_threadpool
-from miniasgi.datastructures import ImmutableMultiDict
+from miniasgi.datastructures import MultiDict
 from miniasgi.exceptions import HTTPException
 
-if TYPE_CHECKING:
-    from python_multipart import multipart
+# Left out: uploads on disk (Starlette: UploadFile). A form is in memory, below max_body_size; read
+# what is larger with request.stream().
 
 
 class UploadFile:
-    """An uploaded file: in memory up to 1 MiB, then in a temporary file that goes at `close`.
+    """An uploaded file, in memory; ``size`` in bytes, the rest is what the client said."""
 
-    Reading and seeking happen in a thread. ``file`` is the plain file object, ``size`` in bytes.
-    """
-
-    def __init__(
-        self, file: Any, *, size: int, filename: str | None, content_type: str | None
-    ) -> None:
-        self.file = file
-        self.size = size
-        self.filename = filename
-        self.content_type = content_type
+    def __init__(self, part: Any) -> None:
+        self.file: BytesIO = part.file_object
+        self.size: int = part.size
+        self.filename = _decode(part.file_name)
+        self.content_type: str | None = part.content_type
+        self.file.seek(0)
 
     async def read(self, size: int = -1) -> bytes:
-        data: bytes = await run_in_threadpool(self.file.read, size)
-        return data
+        return self.file.read(size)
 
     async def seek(self, offset: int) -> None:
-        await run_in_threadpool(self.file.seek, offset)
-
-    async def close(self) -> None:
-        await run_in_threadpool(self.file.close)
+        self.file.seek(offset)
 
 
-class FormData(ImmutableMultiDict[str | UploadFile]):
+class FormData(MultiDict[str | UploadFile]):
     """A form's fields by name: text, or `UploadFile`."""
 
-    async def close(self) -> None:
-        """Close the files. Needed where they were kept; a request's own form closes itself."""
-        for _, value in self.multi_items():
-            if isinstance(value, UploadFile):
-                await value.close()
 
-
-async def parse_form(
-    content_type: str,
-    chunks: AsyncIterator[bytes],
-    *,
-    max_files: int,
-    max_fields: int,
-    max_part_size: int,
-) -> FormData:
-    """Read the chunks to their end. Raises HTTPException 400 naming what was wrong."""
+def parse_form(content_type: str, body: bytes, max_fields: int) -> FormData:
+    """The form in ``body``. Raises HTTPException 400, saying what is wrong."""
     from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import FormParser, parse_options_header
+
+    items: list[tuple[str, str | UploadFile]] = []
+
+    def add(part: Any) -> None:
+        if len(items) == max_fields:
+            raise FormParserError(f"more than {max_fields} fields")
+        is_file = hasattr(part, "file_object")
+        decode = _decode if kind == b"multipart/form-data" else _unquote
+        items.append((decode(part.field_name), UploadFile(part) if is_file else decode(part.value)))
 
     kind, options = parse_options_header(content_type)
     if kind not in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
         return FormData()
-    parts = _Parts(kind == b"multipart/form-data", max_files, max_fields, max_part_size)
+    in_memory = {"MAX_MEMORY_FILE_SIZE": float("inf")}
     try:
-        limits = {"MAX_FIELD_SIZE": max_part_size, "MAX_FIELDS": max_fields}
         parser = FormParser(
-            kind.decode(),
-            parts.add_field,
-            parts.add_file,
-            boundary=options.get(b"boundary"),
-            config=limits,
+            kind.decode(), add, add, None, options.get(b"boundary"), None, in_memory
         )
-        async for chunk in chunks:
-            # A large chunk may go to disk: not on the loop. A small one is not worth the hop.
-            if len(chunk) < 4096:
-                parser.write(chunk)
-            else:
-                await run_in_threadpool(parser.write, chunk)
+        parser.write(body)
         parser.finalize()
     except (FormParserError, ValueError) as exc:
-        await FormData(parts.items).close()
         raise HTTPException(400, f"The form cannot be parsed: {exc}") from exc
-    return FormData(parts.items)
+    return FormData(items)
 
 
-class _Parts:
-    def __init__(
-        self, is_multipart: bool, max_files: int, max_fields: int, max_part_size: int
-    ) -> None:
-        self.items: list[tuple[str, str | UploadFile]] = []
-        self.is_multipart = is_multipart
-        self.left = {"files": max_files, "fields": max_fields}
-        self.max_part_size = max_part_size
-
-    def add_field(self, field: "multipart.Field") -> None:
-        self._count("fields")
-        value = field.value or b""
-        if len(value) > self.max_part_size:
-            raise ValueError(f"a field is longer than {self.max_part_size} bytes")
-        self.items.append((self._text(field.field_name or b""), self._text(value)))
-
-    def add_file(self, file: "multipart.File") -> None:
-        self._count("files")
-        file.file_object.seek(0)
-        upload = UploadFile(
-            file.file_object,
-            size=file.size,
-            filename=_decode(file.file_name or b""),
-            content_type=file.content_type,
-        )
-        self.items.append((_decode(file.field_name or b""), upload))
-
-    def _count(self, kind: str) -> None:
-        self.left[kind] -= 1
-        if self.left[kind] < 0:
-            raise ValueError(f"too many {kind}")
-
-    def _text(self, raw: bytes) -> str:
-        if self.is_multipart:
-            return _decode(raw)
-        from urllib.parse import unquote_plus
-
-        return unquote_plus(raw.decode("latin-1"))
+def _decode(raw: bytes | None) -> str:
+    return (raw or b"").decode("utf-8", "replace")
 
 
-def _decode(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+def _unquote(raw: bytes | None) -> str:
+    return unquote_plus((raw or b"").decode("latin-1"))

@@ -10,23 +10,19 @@ in order, and never put back; what the client sent wrongly is a 4xx, with a sent
 """
 
 import json
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import cached_property
 from typing import Any
 
+from miniasgi.concurrency import run_in_threadpool
 from miniasgi.datastructures import URL, Address, Headers, QueryParams, State
 from miniasgi.exceptions import ClientDisconnect, HTTPException
-from miniasgi.forms import FormData, parse_form
 from miniasgi.types import Message, Receive, Scope
 
 #: The most that `Request.body`, ``json`` and ``form`` read, in bytes, if nobody says otherwise.
 MAX_BODY_SIZE = 64 * 1024 * 1024
 
 _decode_json = json.JSONDecoder().decode  # built once: json.loads looks at its arguments each time
-
-
-async def _no_receive() -> Message:
-    raise RuntimeError("this Request was made without a receive, so it has no body")
 
 
 class Request:
@@ -37,43 +33,25 @@ class Request:
     _consumed = False  # the last http.request was taken
     _disconnected = False
     _body: bytes | None = None
-    _form: FormData | None = None
     _early: Message | None = None  # a message that is_disconnected took before its time
 
-    def __init__(self, scope: Scope, receive: Receive = _no_receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
-        self._receive = receive
+        self.receive = receive
 
     def __getitem__(self, key: str) -> Any:
         return self.scope[key]
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.scope)
-
-    def __len__(self) -> int:
-        return len(self.scope)
-
-    @property
-    def app(self) -> Any:
-        """The innermost application that was called with this request."""
-        return self.scope["app"]
-
-    @property
-    def method(self) -> str:
-        return self.scope["method"]  # type: ignore[no-any-return]
-
-    @property
-    def receive(self) -> Receive:
-        return self._receive
-
-    @property
-    def path_params(self) -> dict[str, Any]:
-        return self.scope.get("path_params", {})  # type: ignore[no-any-return]
+    #: The innermost application that was called with this request.
+    app = property(lambda self: self.scope["app"])
+    method = property(lambda self: self.scope["method"])
+    path_params = property(lambda self: self.scope.get("path_params", {}))
+    url = property(lambda self: URL.of(self.scope))
 
     @property
     def client(self) -> Address | None:
         client = self.scope.get("client")
-        return None if client is None else Address(*client)
+        return Address(*client) if client else None
 
     @cached_property
     def headers(self) -> Headers:
@@ -86,31 +64,12 @@ class Request:
     @cached_property
     def cookies(self) -> dict[str, str]:
         """Names and values. Tolerant, as browsers are: RFC 6265 is not what they send."""
-        cookies: dict[str, str] = {}
-        for header in self.headers.getlist("cookie"):
-            cookies.update(_parse_cookies(header))
-        return cookies
+        return dict(_parse_cookies(";".join(self.headers.getlist("cookie"))))
 
     @cached_property
     def state(self) -> State:
         """What the lifespan gave, and whatever is put here for this request alone."""
         return State(self.scope.setdefault("state", {}))
-
-    @cached_property
-    def url(self) -> URL:
-        return URL(scope=self.scope)
-
-    @cached_property
-    def base_url(self) -> URL:
-        root_path = self.scope.get("app_root_path", self.scope.get("root_path", ""))
-        base = {"path": root_path.rstrip("/") + "/", "query_string": b""}
-        return URL(scope={**self.scope, **base})
-
-    def url_for(self, name: str, /, **path_params: Any) -> URL:
-        """An absolute URL of a named route. Raises NoMatchFound."""
-        router = self.scope.get("router") or self.scope["app"]
-        path = router.url_path_for(name, **path_params)
-        return self.base_url.replace(path=self.base_url.path.rstrip("/") + path)
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body's chunks as they come, of any total size, ending with an empty one.
@@ -121,11 +80,10 @@ class Request:
             yield self._body
         elif self._consumed:
             raise RuntimeError("the request's body was already read as a stream")
-        else:
-            while not self._consumed:
-                chunk = await self._next_chunk()
-                if chunk:
-                    yield chunk
+        while not self._consumed:
+            chunk = await self._next_chunk()
+            if chunk:
+                yield chunk
         yield b""
 
     async def body(self) -> bytes:
@@ -133,12 +91,13 @@ class Request:
         if self._body is None:
             if self._consumed:
                 raise RuntimeError("the request's body was already read as a stream")
+            limit = getattr(self.scope.get("app"), "max_body_size", MAX_BODY_SIZE)
             chunks, size = [], 0
             while not self._consumed:
-                chunk = await self._next_chunk()
-                size += len(chunk)
-                self._check_size(size)
-                chunks.append(chunk)
+                chunks.append(await self._next_chunk())
+                size += len(chunks[-1])
+                if limit is not None and size > limit:
+                    raise HTTPException(413, f"The body is longer than {limit} bytes.")
             self._body = b"".join(chunks)
         return self._body
 
@@ -152,24 +111,18 @@ class Request:
                 raise HTTPException(400, f"The body is not JSON: {exc}") from exc
         return self._json
 
-    def form(
-        self,
-        *,
-        max_files: int = 1000,
-        max_fields: int = 1000,
-        max_part_size: int = 1024 * 1024,
-    ) -> "_Form":
-        """The body as a form: ``await request.form()``, or ``async with`` to close its files.
+    async def form(self, *, max_fields: int = 1000) -> Any:
+        """The body as a `miniasgi.forms.FormData`. Raises HTTPException 400 and 413.
 
-        Needs python-multipart. Raises HTTPException 400 and 413.
+        ``max_fields`` counts files as well. Needs python-multipart.
         """
-        limits = {"max_files": max_files, "max_fields": max_fields, "max_part_size": max_part_size}
-        return _Form(self, limits)
+        from miniasgi.forms import parse_form
 
-    async def close(self) -> None:
-        """Close the form's files, if a form was read."""
-        if self._form is not None:
-            await self._form.close()
+        if "_form" not in self.__dict__:
+            content_type = self.headers.get("content-type", "")
+            body = await self.body()
+            self._form = await run_in_threadpool(parse_form, content_type, body, max_fields)
+        return self._form
 
     async def is_disconnected(self) -> bool:
         """Has the client left? True as well once the response is complete: then nobody listens."""
@@ -178,56 +131,19 @@ class Request:
 
             with anyio.CancelScope() as scope:
                 scope.cancel()  # take what is there, wait for nothing
-                self._early = await self._receive()
+                self._early = await self.receive()
         if self._early is not None and self._early["type"] == "http.disconnect":
             self._disconnected = True
         return self._disconnected
 
     async def _next_chunk(self) -> bytes:
-        message = self._early or await self._receive()
+        message = self._early or await self.receive()
         self._early = None
         if message["type"] == "http.disconnect":
             self._disconnected = True
             raise ClientDisconnect
         self._consumed = not message.get("more_body", False)
         return message.get("body", b"")  # type: ignore[no-any-return]
-
-    def _check_size(self, size: int) -> None:
-        limit = getattr(self.scope.get("app"), "max_body_size", MAX_BODY_SIZE)
-        if limit is not None and size > limit:
-            raise HTTPException(413, f"The body is longer than {limit} bytes.")
-
-    async def _limited_stream(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self.stream():
-            size += len(chunk)
-            self._check_size(size)
-            yield chunk
-
-
-class _Form:
-    """What ``request.form()`` returns: await it, or enter it."""
-
-    def __init__(self, request: Request, limits: dict[str, int]) -> None:
-        self._request = request
-        self._limits = limits
-
-    async def _read(self) -> FormData:
-        request = self._request
-        if request._form is None:
-            content_type = request.headers.get("content-type", "")
-            chunks = request._limited_stream()
-            request._form = await parse_form(content_type, chunks, **self._limits)
-        return request._form
-
-    def __await__(self) -> Generator[Any, None, FormData]:
-        return self._read().__await__()
-
-    async def __aenter__(self) -> FormData:
-        return await self._read()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self._request.close()
 
 
 def _parse_json(body: bytes) -> Any:
@@ -244,6 +160,5 @@ def _parse_cookies(header: str) -> Iterator[tuple[str, str]]:
         name, equals, value = chunk.partition("=")
         if not equals:
             name, value = "", name  # a bare value has no name: what browsers do
-        name, value = name.strip(), value.strip()
-        if name or value:
-            yield name, _unquote(value)
+        if name.strip() or value.strip():
+            yield name.strip(), _unquote(value.strip())

@@ -11,11 +11,12 @@ does not grow with the number of routes, except where routes *begin* with a para
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from typing import Any, TypeAlias
 
 from miniasgi.concurrency import is_async_callable, run_in_threadpool
+from miniasgi.datastructures import URL
 from miniasgi.exceptions import HTTPException
 from miniasgi.requests import Request
 from miniasgi.responses import RedirectResponse
@@ -23,42 +24,10 @@ from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 #: Every endpoint, plain or ``async``, becomes one of these at registration. What it returns should
 #: be a response, that is an ASGI application; `checked` looks.
-Respond = Callable[[Request], Awaitable[Any]]
+Respond: TypeAlias = Callable[[Request], Awaitable[Any]]
 #: What `Router.find` does: from a scope to the endpoint.
-Find = Callable[[Scope], Respond]
-Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
-
-
-class Convertor(NamedTuple):
-    """``regex`` says what matches, ``convert`` may raise ValueError, ``to_string`` goes back."""
-
-    regex: str
-    convert: Callable[[str], Any]
-    to_string: Callable[[Any], str]
-
-
-def _segment(value: Any) -> str:
-    if not str(value) or "/" in str(value):
-        raise ValueError(f"a path segment is not empty and has no slash: {str(value)!r}")
-    return str(value)
-
-
-def _number(value: Any) -> str:
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"a number in a path is finite and not negative: {value!r}")
-    return str(int(value)) if isinstance(value, int) else f"{value:.20f}".rstrip("0").rstrip(".")
-
-
-def _convertors() -> dict[str, Convertor]:
-    hexadecimal = "[0-9a-fA-F]"
-    uuid_regex = "-?".join(f"{hexadecimal}{{{length}}}" for length in (8, 4, 4, 4, 12))
-    return {
-        "str": Convertor("[^/]+", str, _segment),
-        "path": Convertor(".*", str, str),
-        "int": Convertor("[0-9]+", int, _number),
-        "float": Convertor(r"[0-9]+(?:\.[0-9]+)?", float, _number),
-        "uuid": Convertor(uuid_regex, _uuid, str),
-    }
+Find: TypeAlias = Callable[[Scope], Respond]
+Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
 def _uuid(text: str) -> Any:
@@ -67,45 +36,51 @@ def _uuid(text: str) -> Any:
     return UUID(text)
 
 
-#: The convertors by the name that follows the colon in ``{name:convertor}``. Add your own here.
-CONVERTOR_TYPES: dict[str, Convertor] = _convertors()
-
+#: What may follow the colon in ``{name:int}``: a regex, and a function that may raise ValueError.
+CONVERTOR_TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "str": ("[^/]+", str),
+    "path": (".*", str),
+    "int": ("[0-9]+", int),
+    "float": (r"[0-9]+(?:\.[0-9]+)?", float),
+    "uuid": ("-?".join(f"[0-9a-fA-F]{{{length}}}" for length in (8, 4, 4, 4, 12)), _uuid),
+}
 _PARAMETER = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(?::([a-zA-Z_][a-zA-Z0-9_]*))?}")
 
 
 class NoMatchFound(Exception):
     """No route has this name with these parameters."""
 
-    def __init__(self, name: str, path_params: dict[str, Any]) -> None:
-        super().__init__(f"no route is named {name!r} with parameters {sorted(path_params)}")
 
-
-class _Path:
+class BaseRoute:
     """A path with parameters, compiled once: matched against paths, and made into paths."""
 
-    def __init__(self, path: str) -> None:
-        self.convertors: dict[str, Convertor] = {}
+    methods: Collection[str] = ()  # of a Mount: any
+    is_static = False
+    respond: Respond
+    endpoint: Any
+
+    def __init__(self, path: str, name: str | None) -> None:
+        if path and not path.startswith("/"):
+            raise ValueError(f"a path begins with a slash, {path!r} does not")
+        self.path = path
+        self.name = name
+        self.convertors: dict[str, Callable[[str], Any]] = {}
         regex, end = "", 0
         for found in _PARAMETER.finditer(path):
             name, kind = found[1], found[2] or "str"
-            if kind not in CONVERTOR_TYPES:
+            if kind not in CONVERTOR_TYPES or name in self.convertors:
                 known = ", ".join(CONVERTOR_TYPES)
-                raise ValueError(f"no convertor named {kind!r} for {path!r}; known: {known}")
-            if name in self.convertors:
-                raise ValueError(f"the parameter {name!r} stands twice in {path!r}")
-            self.convertors[name] = CONVERTOR_TYPES[kind]
-            literal = re.escape(path[end : found.start()])
-            regex += f"{literal}(?P<{name}>{CONVERTOR_TYPES[kind].regex})"
+                raise ValueError(f"{path!r}: {found[0]} stands twice, or is none of: {known}")
+            pattern, self.convertors[name] = CONVERTOR_TYPES[kind]
+            regex += f"{re.escape(path[end : found.start()])}(?P<{name}>{pattern})"
             end = found.end()
         self._fullmatch = re.compile(regex + re.escape(path[end:]), re.DOTALL).fullmatch
-        self._format = _PARAMETER.sub(r"{\1}", path)
         self._conversions = [
-            (name, convertor.convert)
-            for name, convertor in self.convertors.items()
-            if convertor.convert is not str
+            (n, convert) for n, convert in self.convertors.items() if convert is not str
         ]
 
     def match(self, path: str) -> dict[str, Any] | None:
+        """The parameters in this path, converted; None if it is not of this form."""
         found = self._fullmatch(path)
         if found is None:
             return None
@@ -117,14 +92,28 @@ class _Path:
             return None  # it looks like one and is none, such as a number of 5,000 digits
         return params
 
-    def fill(self, params: dict[str, Any]) -> str:
-        path = self._format
-        for name, convertor in self.convertors.items():
-            path = path.replace("{" + name + "}", convertor.to_string(params[name]), 1)
+    def enter(self, scope: Scope, params: dict[str, Any]) -> None:
+        """Tell the scope what was found here."""
+        scope["route"] = self
+        scope["endpoint"] = self.endpoint
+        if params:
+            outer = scope.get("path_params")
+            scope["path_params"] = {**outer, **params} if outer else params
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> str:
+        """The path with these parameters filled in. Raises NoMatchFound."""
+        if name != self.name or path_params.keys() != self.convertors.keys():
+            raise NoMatchFound(f"no route is named {name!r} with the parameters {path_params}")
+        return self._fill(path_params)
+
+    def _fill(self, params: dict[str, Any]) -> str:
+        path = _PARAMETER.sub(lambda found: str(params[found[1]]), self.path)
+        if self.match(path) is None:
+            raise ValueError(f"{params} cannot stand in {self.path!r}")
         return path
 
 
-class Route:
+class Route(BaseRoute):
     """One path, some methods, one endpoint: a function from a request to a response.
 
     The endpoint may be ``async def`` (on the loop) or ``def`` (in a thread). GET brings HEAD.
@@ -138,32 +127,13 @@ class Route:
         methods: Collection[str] | None = None,
         name: str | None = None,
     ) -> None:
-        if not path.startswith("/"):
-            raise ValueError(f"a path begins with a slash, {path!r} does not")
-        self.path = path
+        super().__init__(path, name or getattr(endpoint, "__name__", type(endpoint).__name__))
         self.endpoint = endpoint
-        self.name = name or getattr(endpoint, "__name__", type(endpoint).__name__)
         self.methods = {method.upper() for method in methods or ("GET",)}
         if "GET" in self.methods:
             self.methods.add("HEAD")
         self.respond = _respond(endpoint)
-        self._compiled = _Path(path)
-        self.is_static = not self._compiled.convertors
-        self.match = self._compiled.match
-
-    def enter(self, scope: Scope, params: dict[str, Any]) -> None:
-        scope["endpoint"] = self.endpoint
-        if params:
-            outer = scope.get("path_params")
-            scope["path_params"] = {**outer, **params} if outer else params
-
-    def url_path_for(self, name: str, /, **path_params: Any) -> str:
-        if name != self.name or path_params.keys() != self._compiled.convertors.keys():
-            raise NoMatchFound(name, path_params)
-        return self._compiled.fill(path_params)
-
-    def __repr__(self) -> str:
-        return f"Route({self.path!r}, {self.name}, methods={sorted(self.methods)})"
+        self.is_static = not self.convertors
 
 
 def _respond(endpoint: Callable[..., Any]) -> Respond:
@@ -178,110 +148,78 @@ def _respond(endpoint: Callable[..., Any]) -> Respond:
     return respond_in_thread
 
 
-class Mount:
-    """Everything below a path goes to another ASGI application, or to a list of routes."""
+class Mount(BaseRoute):
+    """Everything below a path goes to another ASGI application, or to a list of routes.
 
-    methods = None
-    is_static = False
+    ``url_path_for("mount:child")`` looks into the mounted application's ``routes``.
+    """
 
     def __init__(
         self,
         path: str,
         app: ASGIApp | None = None,
-        routes: "Sequence[Route | Mount] | None" = None,
+        routes: Sequence[BaseRoute] | None = None,
         name: str | None = None,
     ) -> None:
-        if path and not path.startswith("/"):
-            raise ValueError(f"a path begins with a slash, {path!r} does not")
-        if (app is None) == (routes is None):
-            raise ValueError("a Mount takes either app= or routes=")
-        self.path = path.rstrip("/")
-        self.name = name
-        self.app: ASGIApp = Router(routes) if app is None else app
-        self._compiled = _Path(self.path + "/{path:path}")
-        self._prefix = _Path(self.path)
-        self.match = self._compiled.match
+        super().__init__(path.rstrip("/") + "/{path:path}", name)
+        self.app: ASGIApp = app or Router(routes)
+        self.endpoint = self.app
 
     async def respond(self, request: Request) -> Any:
         return self.app
 
     def enter(self, scope: Scope, params: dict[str, Any]) -> None:
-        below = params.pop("path")
-        root_path = scope.get("root_path", "")
-        scope.setdefault("router", scope.get("app"))  # url_for looks from the top
-        scope.setdefault("app_root_path", root_path)
-        scope["root_path"] = scope["path"][: -len(below) - 1]
-        scope["endpoint"] = self.app
-        scope["path_params"] = {**scope.get("path_params", {}), **params}
+        scope["root_path"] = scope["path"][: -len(params.pop("path")) - 1]
+        super().enter(scope, params)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> str:
-        """``"mount:child"``, or ``"mount"`` with ``path=``; a mount without a name adds none."""
-        if name == self.name and path_params.keys() == self._compiled.convertors.keys():
-            return self._compiled.fill({**path_params, "path": path_params["path"].lstrip("/")})
-        own = self._prefix.convertors.keys()
-        prefix = "" if self.name is None else self.name + ":"
-        if not name.startswith(prefix) or not own <= path_params.keys():
-            raise NoMatchFound(name, path_params)
+        prefix = f"{self.name}:" if self.name else ""
+        own = self.convertors.keys() - {"path"}
         rest = {key: value for key, value in path_params.items() if key not in own}
-        for route in getattr(self.app, "routes", ()):
-            try:
+        for route in getattr(self.app, "routes", ()) if name.startswith(prefix) else ():
+            with suppress(NoMatchFound):
                 below = route.url_path_for(name[len(prefix) :], **rest)
-            except NoMatchFound:
-                continue
-            return self._prefix.fill(path_params) + str(below)
-        raise NoMatchFound(name, path_params)
-
-    def __repr__(self) -> str:
-        return f"Mount({self.path!r}, {self.app!r})"
+                return self._fill({**path_params, "path": below[1:]})
+        return super().url_path_for(name, **path_params)
 
 
 class _Table:
     """The routes, arranged so that `Router.find` asks few of them. Built once, then only read."""
 
-    def __init__(self, routes: Sequence[Route | Mount]) -> None:
-        self.static: dict[str, dict[str, Route]] = {}
-        self._own: dict[str, list[tuple[int, Route | Mount]]] = {}
-        self._merged: dict[str, list[Route | Mount]] = {}
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self.static: dict[str, dict[str, BaseRoute]] = {}
+        self._own: dict[str, list[tuple[int, BaseRoute]]] = {}
+        self._merged: dict[str, list[BaseRoute]] = {}
+        self._longest = 0
         for number, route in enumerate(routes):
-            # A static path that an earlier pattern also matches must keep its turn.
-            if isinstance(route, Route) and route.is_static and not self._any_matches(route.path):
-                by_method = self.static.setdefault(route.path, {})
+            # A static path that an earlier pattern also matches must wait for its turn.
+            if route.is_static and not any(
+                one.match(route.path) for one in self._above(route.path)
+            ):
                 for method in route.methods:
-                    by_method.setdefault(method, route)
+                    self.static.setdefault(route.path, {}).setdefault(method, route)
             else:
-                literal = route.path.partition("{")[0] + ("/" if isinstance(route, Mount) else "")
-                beginning = literal[: literal.rindex("/") + 1]
+                beginning = route.path.partition("{")[0].rpartition("/")[0] + "/"
                 self._own.setdefault(beginning, []).append((number, route))
-        self._longest = max(map(len, self._own), default=0)
+                self._longest = max(self._longest, len(beginning))
 
-    def _any_matches(self, path: str) -> bool:
-        return any(
-            route.match(path) is not None
-            for beginning in _beginnings(path, len(path))
-            for _, route in self._own.get(beginning, ())
-        )
-
-    def candidates(self, path: str) -> list[Route | Mount]:
+    def candidates(self, path: str) -> list[BaseRoute]:
         """Those that may match, in the order of registration."""
-        for beginning in _beginnings(path, self._longest):
+        # Bounded by the longest known one: a path of a thousand slashes costs no more than another.
+        end = path.rfind("/", 0, self._longest) + 1
+        while end > 0:
+            beginning = path[:end]
             if beginning in self._merged:
                 return self._merged[beginning]
             if beginning in self._own:
-                return self._merged.setdefault(beginning, self._merge(beginning))
+                return self._merged.setdefault(beginning, self._above(beginning))
+            end = path.rfind("/", 0, end - 1) + 1
         return []
 
-    def _merge(self, beginning: str) -> list[Route | Mount]:
-        above = _beginnings(beginning, len(beginning))
-        numbered = [pair for key in above for pair in self._own.get(key, ())]
-        return [route for _, route in sorted(numbered, key=lambda pair: pair[0])]
-
-
-def _beginnings(path: str, longest: int) -> Iterator[str]:
-    # Bounded by the longest known one: a path of a thousand slashes costs no more than another.
-    end = path.rfind("/", 0, longest)
-    while end >= 0:
-        yield path[: end + 1]
-        end = path.rfind("/", 0, end)
+    def _above(self, path: str) -> list[BaseRoute]:
+        ends = [i + 1 for i, character in enumerate(path) if character == "/"]
+        pairs = [pair for end in ends for pair in self._own.get(path[:end], ())]
+        return [route for _, route in sorted(pairs, key=lambda pair: pair[0])]
 
 
 class Router:
@@ -292,16 +230,16 @@ class Router:
 
     def __init__(
         self,
-        routes: Sequence[Route | Mount] | None = None,
+        routes: Sequence[BaseRoute] | None = None,
         redirect_slashes: bool = True,
         lifespan: Lifespan | None = None,
     ) -> None:
-        self.routes: list[Route | Mount] = list(routes or ())
+        self.routes = list(routes or ())
         self.redirect_slashes = redirect_slashes
-        self.lifespan_context = lifespan
+        self.lifespan = lifespan
         self._table: _Table | None = None
 
-    def add(self, route: Route | Mount) -> None:
+    def add(self, route: BaseRoute) -> None:
         """Append a route. One put into ``routes`` by hand counts only before the first request."""
         self.routes.append(route)
         self._table = None
@@ -314,54 +252,47 @@ class Router:
         table = self._table
         if table is None:
             table = self._table = _Table(self.routes)
-        path = scope["path"]
+        path, method = scope["path"], scope["method"]
         if scope.get("root_path"):
             path = _below_root(scope["root_path"], path)
         by_method = table.static.get(path)
-        if by_method is not None and scope["method"] in by_method:
-            route = scope["route"] = by_method[scope["method"]]
+        if by_method is not None and method in by_method:
+            route = scope["route"] = by_method[method]
             scope["endpoint"] = route.endpoint
             return route.respond
-        for candidate in table.candidates(path):
-            if candidate.methods is None or scope["method"] in candidate.methods:
-                params = candidate.match(path)
+        for route in table.candidates(path):
+            if method in route.methods or not route.methods:
+                params = route.match(path)
                 if params is not None:
-                    scope["route"] = candidate
-                    candidate.enter(scope, params)
-                    return candidate.respond
+                    route.enter(scope, params)
+                    return route.respond
         return self._miss(table, path, scope)
 
     def _miss(self, table: _Table, path: str, scope: Scope) -> Respond:
-        allowed = self._allowed(table, path)
+        allowed = _allowed(table, path)
         if allowed:
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
-        if self.redirect_slashes and path.strip("/"):
-            slash = scope["path"].endswith("/")
-            there = scope["path"].rstrip("/") if slash else scope["path"] + "/"
-            if self._allowed(table, path.rstrip("/") if slash else path + "/"):
-                return _redirect_to(there)
-        raise HTTPException(404)
+        other = path.rstrip("/") if path.endswith("/") else path + "/"
+        if not self.redirect_slashes or not other or not _allowed(table, other):
+            raise HTTPException(404)
 
-    def _allowed(self, table: _Table, path: str) -> set[str]:
-        methods = set(table.static.get(path, ()))
-        for route in table.candidates(path):
-            if route.match(path) is not None:
-                methods |= route.methods or {"*"}
-        return methods
+        async def redirect(request: Request) -> Any:
+            whole = scope["path"].removesuffix(path) + other
+            return RedirectResponse(URL.of({**scope, "path": whole}))
+
+        return redirect
 
     def url_path_for(self, name: str, /, **path_params: Any) -> str:
         """The path of the first route of that name. Raises NoMatchFound."""
         for route in self.routes:
-            try:
+            with suppress(NoMatchFound):
                 return route.url_path_for(name, **path_params)
-            except NoMatchFound:
-                continue
-        raise NoMatchFound(name, path_params)
+        raise NoMatchFound(f"no route is named {name!r} with the parameters {path_params}")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve HTTP, run the lifespan, refuse WebSockets."""
         if scope["type"] == "lifespan":
-            await run_lifespan(self.lifespan_context, scope, receive, send)
+            await _run_lifespan(self.lifespan, scope, receive, send)
         elif scope["type"] == "websocket":
             # Left out: WebSockets. Closed before it was accepted: the server answers 403.
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
@@ -379,18 +310,16 @@ def checked(response: Any, scope: Scope) -> ASGIApp:
 
 
 def _below_root(root_path: str, path: str) -> str:
-    below = path[len(root_path) :]
-    return below if path.startswith(root_path) and below[:1] in ("", "/") else path
+    below = path.removeprefix(root_path)
+    return below if below[:1] in ("", "/") else path
 
 
-def _redirect_to(path: str) -> Respond:
-    async def redirect(request: Request) -> Any:
-        return RedirectResponse(request.url.replace(path=path))
-
-    return redirect
+def _allowed(table: _Table, path: str) -> set[str]:
+    matching = [route for route in table.candidates(path) if route.match(path) is not None]
+    return set(table.static.get(path, ())).union(*(route.methods or {"*"} for route in matching))
 
 
-async def run_lifespan(
+async def _run_lifespan(
     lifespan: Lifespan | None, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Start up, wait for shutdown, end. What the lifespan yields becomes each request's state.
@@ -402,18 +331,12 @@ async def run_lifespan(
     phase = "startup"
     await receive()
     try:
-        if lifespan is None:
+        async with lifespan(scope.get("app")) if lifespan else nullcontext() as state:
+            if state is not None:
+                scope["state"].update(state)  # KeyError: this server has no state to put it into
             await send({"type": "lifespan.startup.complete"})
+            phase = "shutdown"
             await receive()
-        else:
-            async with lifespan(scope.get("app")) as state:
-                if state is not None:
-                    if "state" not in scope:
-                        raise RuntimeError("this server's lifespan has no state to put it into")
-                    scope["state"].update(state)
-                await send({"type": "lifespan.startup.complete"})
-                phase = "shutdown"
-                await receive()
     except BaseException:
         from traceback import format_exc
 

@@ -109,7 +109,8 @@ class Client:
     async def request(self, method: str, path: str, **options: Unpack[Options]) -> Reply:
         """The reply, as soon as the last body message was sent or the client left.
 
-        Raises what the application raised before that. A cancel leaves, as a client's timeout does.
+        The application's ``send`` of that message returns when you have the reply: at first sight
+        nothing later is in its events. Raises what the application raised before. A cancel leaves.
         """
         reply = self._call(method, path, options)
         try:

@@ -57,12 +57,15 @@ class Reply:
         self.events: list[str] = []
         self.messages: list[Message] = []
         self.exception: Exception | None = None  #: what the application raised
-        self.is_left = False  #: the client left before the response was complete
-        self._disconnect_after = disconnect
         self.is_complete = False  #: the last body message was sent
-        self.is_seen = False  #: somebody has waited for `finished`
+        self.is_left = False  #: the client left before that
+        self.is_seen = False  #: somebody was told the exception, or waited for it in vain
+        self._disconnect_after = disconnect
         self._is_streamed = streamed
-        self._begun, self._over, self._returned = anyio.Event(), anyio.Event(), anyio.Event()
+        # For the client: the head is there; there is no more. From it: the reply is in its hands.
+        self._begun, self._over, self._taken = anyio.Event(), anyio.Event(), anyio.Event()
+        # For the application: nobody listens any more. From it: it has returned.
+        self._gone, self._returned = anyio.Event(), anyio.Event()
         self._upload = anyio.CancelScope()
         self._on_loop = _loop_callback()
         self._content: list[bytes] = []
@@ -105,7 +108,10 @@ class Reply:
 
     async def wait_complete(self) -> None:
         """Wait for the last body message. Raises what the application raised before it."""
-        await self._over.wait()
+        try:
+            await self._over.wait()
+        finally:
+            self._taken.set()
         self._check(self.is_complete)
 
     def _check(self, is_answered: bool) -> None:
@@ -132,8 +138,8 @@ class Reply:
         self._settle()
 
     def _settle(self) -> None:
-        self._begun.set()
-        self._over.set()
+        for event in (self._begun, self._over, self._taken, self._gone):
+            event.set()
         self._chunks_in.close()
 
     # The application's side.
@@ -169,10 +175,10 @@ class Reply:
                 self.disconnect()
 
     async def _receive(self) -> Message:
-        if not self._over.is_set() and not self.is_left:
+        if not (self.is_left or self._gone.is_set()):
             with suppress(anyio.EndOfStream):
                 return await self._requests.receive()
-        await self._over.wait()
+        await self._gone.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
@@ -209,6 +215,10 @@ class Reply:
             self._content.append(chunk)
         if not message.get("more_body", False):
             self.is_complete = True
+            self._over.set()
+            if not self._is_streamed:
+                # The caller of `Client.get` looks at its reply before anything else happens.
+                await self._taken.wait()
             self._settle()
         return True
 

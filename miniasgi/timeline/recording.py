@@ -25,6 +25,14 @@ from time import monotonic_ns
 #: The lanes from top to bottom; a place of another name comes after them.
 PLACES = ("client", "server", "event loop", "worker thread", "queue worker")
 
+_MEASURED = {
+    "response.start": "first_byte",
+    "response.end": "last_byte",
+    "app.end": "returned",
+    "app.failed": "returned",
+    "app.cancelled": "returned",
+}
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Moment:
@@ -56,6 +64,16 @@ class Moment:
             threading.current_thread().name,
             os.getpid(),
         )
+
+    @property
+    def call(self) -> tuple[int, int]:
+        """The request that it belongs to, among those of all processes."""
+        return self.process, self.request
+
+    @property
+    def is_told(self) -> bool:
+        """Is this point worth words of its own in a picture? Messages are not."""
+        return self.kind == "mark" or self.place == "client"
 
     @property
     def label(self) -> str:
@@ -126,9 +144,9 @@ class Recording:
 
     def newest(self, count: int) -> "Recording":
         """Only the last so many requests."""
-        requests = list(dict.fromkeys((m.process, m.request) for m in self.moments if m.request))
-        kept = set(requests[-count:]) if count else set()
-        return Recording(m for m in self.moments if (m.process, m.request) in kept)
+        calls = list(dict.fromkeys(moment.call for moment in self.moments if moment.request))
+        kept = calls[-count:] if count else []
+        return Recording(moment for moment in self.moments if moment.call in kept)
 
     def answered_at(self) -> int | None:
         """When the client has its answer: by its own word, else by the server's last byte."""
@@ -139,36 +157,27 @@ class Recording:
         return None
 
     def durations(self) -> dict[str, float]:
-        """Seconds of the newest call: until ``first_byte``, ``last_byte`` and ``returned``, counted
-        from its start, and ``background``, between last byte and return. What did not happen is
-        absent.
+        """Seconds of the newest call: from its start to ``first_byte``, ``last_byte`` and
+        ``returned``, and ``background`` from the last byte to the return. What did not happen is
+        not in it.
         """
         calls = [moment for moment in self.moments if moment.kind == "app.start"]
-        if not calls:
-            return {}
-        call = calls[-1]
-        at = {
-            moment.kind: (moment.at - call.at) / 1e9
+        seconds = {
+            _MEASURED[moment.kind]: (moment.at - calls[-1].at) / 1e9
             for moment in self.moments
-            if (moment.process, moment.request) == (call.process, call.request)
+            if calls and moment.call == calls[-1].call and moment.kind in _MEASURED
         }
-        returned = at.get("app.end", at.get("app.failed", at.get("app.cancelled")))
-        last_byte = at.get("response.end")
-        durations = {
-            "first_byte": at.get("response.start"),
-            "last_byte": last_byte,
-            "background": None if returned is None or last_byte is None else (returned - last_byte),
-            "returned": returned,
-        }
-        return {name: seconds for name, seconds in durations.items() if seconds is not None}
+        if {"last_byte", "returned"} <= seconds.keys():
+            seconds["background"] = seconds["returned"] - seconds["last_byte"]
+        return seconds
 
     def bars(self) -> list[Bar]:
         """All bars, in the order of their starts."""
         bars: dict[int, Bar] = {}
-        running: dict[tuple[int, int, str, str], list[int]] = {}
+        running: dict[tuple[object, ...], list[int]] = {}
         for index, moment in enumerate(self.moments):
             stem, _, phase = moment.kind.rpartition(".")
-            key = (moment.process, moment.request, stem, moment.name)
+            key = (moment.call, stem, moment.name)
             if phase == "start":
                 bars[index] = Bar(moment, None)
                 running.setdefault(key, []).append(index)
@@ -201,7 +210,7 @@ class Recording:
 def _has_room(row: Row, new: Bar) -> bool:
     return all(
         (bar.end is not None and bar.end.at <= new.start.at)
-        or (bar.kind == "app" and bar.start.request == new.start.request)
+        or (bar.kind == "app" and bar.start.call == new.start.call)
         for bar in row.bars
     )
 
@@ -210,7 +219,7 @@ def _row_of(point: Moment, rows: list[Row]) -> Row:
     for row in rows:
         for bar in row.bars:
             is_over = bar.end is not None and bar.end.at < point.at
-            if bar.start.request == point.request and bar.start.at <= point.at and not is_over:
+            if bar.start.call == point.call and bar.start.at <= point.at and not is_over:
                 return row
     return rows[0]
 
@@ -222,7 +231,7 @@ def ms(nanoseconds: int) -> str:
 
 
 def ticks(span: int) -> list[int]:
-    """Three to six round numbers on the axis of so many nanoseconds."""
+    """Three to five round numbers on an axis of so many nanoseconds."""
     step = 10 ** (len(str(span)) - 1)
-    step = next(step // part for part in (1, 2, 5, 10) if span // (step // part or 1) >= 3)
-    return list(range(0, span + 1, step))
+    step = step // 2 if span < 2 * step else step if span < 5 * step else 2 * step
+    return list(range(0, span + 1, max(step, 1)))

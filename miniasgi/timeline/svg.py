@@ -7,14 +7,14 @@ are in the titles, which browsers show on hover; the description tells the story
 picture (role="img") is read as its title and description only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from html import escape
 
 from miniasgi.timeline.recording import Bar, Moment, Recording, Row, ms, ticks
 
 _WIDTH, _LEFT, _RIGHT = 900, 116, 24
 _ROW, _BAR, _HEAD, _GAP = 28, 18, 44, 14
-_LETTER = 6.5  # the width of a letter at 12px, on average and a little more
+_LETTER = 6.3  # the width of a letter at 12px, on average and a little more
 
 _STYLE = """
 .tl{--ink:#1b1f24;--dim:#59636e;--line:#d1d9e0;--paper:#fff;--tint:#e69f0014;
@@ -28,7 +28,7 @@ font:12px system-ui,sans-serif}
 .tl-answer{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 4}
 .tl-app{stroke:var(--dim);stroke-width:2}.tl-point{fill:var(--ink);stroke:var(--paper)}
 .tl-request{fill:#56b4e9}.tl-response{fill:#009e73}.tl-task{fill:#e69f00}.tl-other{fill:#cc79a7}
-.tl-open{stroke:var(--ink);stroke-dasharray:3 3}.tl-stripe{stroke:#0005;stroke-width:1.5}
+.tl-open{stroke:var(--ink);stroke-dasharray:3 3}.tl-stripe{stroke:#fff7;stroke-width:1.5}
 """
 _PATTERNS = {
     "failed": '<path d="M0 0H7V7H0z" fill="#d55e00"/><path class="tl-stripe" d="M-1 8L8-1"/>',
@@ -142,10 +142,8 @@ class _Lane:
             if bar.kind != "response":
                 self._label(bar, row)
         for point in row.points:
-            if point.kind == "mark":
-                x = self.panel.x(point.at) + 7
-                inside = [self._ends(bar) for bar in row.bars if bar.kind != "app"]
-                self._write(point.name, x, inside)
+            if point.is_told:
+                self._write(point.label, self.panel.x(point.at), self.panel.x(point.at), row)
         return self.parts
 
     def _ends(self, bar: Bar) -> tuple[float, float]:
@@ -158,9 +156,7 @@ class _Lane:
         first, last = self._ends(bar)
         recording = self.panel.recording
         begins, lasts = bar.start.at - recording.begin, bar.length(recording.end)
-        told = f"{bar.start.name or bar.kind}: from {ms(begins)}, for {ms(lasts)}"
-        if bar.outcome != "end":
-            told += f", {bar.outcome} {bar.end.detail if bar.end else ''}"
+        told = f"{bar.label}: from {ms(begins)}, for {ms(lasts)}"
         if bar.kind == "app":
             caps = f"M{first:.1f} {self.middle - 6}v12m0-6H{last:.1f}m0-6v12"
             shape = f'<path class="tl-app" fill="none" d="{caps}"/>'
@@ -169,8 +165,8 @@ class _Lane:
             fill = f' style="fill:url(#tl-{bar.outcome})"' if bar.outcome in _PATTERNS else ""
             ending = " tl-open" if bar.outcome == "open" else ""
             shape = (
-                f'<rect class="tl-{kind}{ending}"{fill} x="{first:.1f}" y="{self.middle - _BAR / 2}"'
-                f' width="{last - first:.1f}" height="{_BAR}" rx="2"/>'
+                f'<rect class="tl-{kind}{ending}"{fill} x="{first:.1f}" width="{last - first:.1f}"'
+                f' y="{self.middle - _BAR / 2}" height="{_BAR}" rx="2"/>'
             )
         self.parts.append(_titled(shape, told))
 
@@ -183,27 +179,32 @@ class _Lane:
         self.parts.append(
             _titled(shape, f"{point.label}: at {ms(point.at - self.panel.recording.begin)}")
         )
-        self.taken.append((x - 6, x + 6))
+        self.taken.append((x - 7, x + 7))
 
     def _label(self, bar: Bar, row: Row) -> None:
-        first, last = self._ends(bar)
+        lift = 7 if bar.kind == "app" else 0
         words = f"{bar.label} {ms(bar.length(self.panel.recording.end))}"
-        inside = [end + 2 for _, end in sorted(self.taken) if first < end < last]
-        bars = [self._ends(other) for other in row.bars if other.kind != "app"]
-        for x in (first + 6, *inside, last + 6):
-            if self._write(words, x, bars):
-                return
+        if not self._write(words, *self._ends(bar), row, lift=lift):
+            self._write(bar.label, *self._ends(bar), row, lift=lift)
 
-    def _write(self, words: str, x: float, bars: list[tuple[float, float]]) -> bool:
-        """Write where no point or label is, wholly on a bar or wholly off all of them."""
-        end = x + len(words) * _LETTER
-        is_on = any(first <= x and end <= last for first, last in bars)
-        is_off = end < _WIDTH and all(end < first or last < x for first, last in bars)
-        if not (is_on or is_off) or any(x < last and first < end for first, last in self.taken):
-            return False
-        self.taken.append((x, end))
-        self.parts.append(_text(x, self.middle + 4, words, "tl-on" if is_on else "tl-off"))
-        return True
+    def _write(self, words: str, first: float, last: float, row: Row, *, lift: int = 0) -> bool:
+        """Write within these ends, or right or left of them: wholly on a bar or wholly off all,
+        and over no point or other label. No room, no label: the title has it.
+        """
+        length = len(words) * _LETTER
+        bars = [self._ends(bar) for bar in row.bars if bar.kind != "app"]
+        after_points = [end + 2 for _, end in sorted(self.taken) if first < end < last]
+        for x in (first + 6, *after_points, last + 8, first - 8 - length):
+            end = x + length
+            is_on = any(left <= x and end <= right for left, right in bars)
+            is_off = all(end < left or right < x for left, right in bars)
+            is_taken = any(x < right and left < end for left, right in self.taken)
+            if (is_on or is_off) and not is_taken and x > _LEFT and end < _WIDTH:
+                self.taken.append((x, end))
+                kind = "tl-on" if is_on else "tl-off"
+                self.parts.append(_text(x, self.middle + 4 - lift, words, kind))
+                return True
+        return False
 
 
 def _x(nanoseconds: int, span: int) -> float:

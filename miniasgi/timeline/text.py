@@ -2,11 +2,11 @@
 
 ::
 
-                  0 ms          50 ms         100 ms        150 ms
-    client        ░░░░░░┊ POST /signup 22.0 ms
-    server        ├─────▓── app 180 ms ───────────────────────────┤
-    event loop          ┊█ send_email 150 ms ██████████████████████
-                        ┊ the client has its answer: 22.0 ms
+                  0 ms             50 ms            100 ms           150 ms
+    client        ░░░░░░░┊ POST /signup 23.0 ms
+    server        ├─────▓┊ app 190 ms ─────────────────────────────────────────────┤
+    event loop          ◆┊█ send_email 136 ms ███◆ connected █████████████
+                         ┊ the client has its answer: 23.0 ms
 
 A bar's shade is its kind of work (░ the client waits, ▓ the response, █ a task), its last sign how
 it ended: ✗ failed, ~ cancelled, → not at all.
@@ -14,7 +14,7 @@ it ended: ✗ failed, ~ cancelled, → not at all.
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from miniasgi.timeline.recording import Bar, Recording, Row, ms, ticks
 
@@ -22,6 +22,7 @@ _MARGIN = 14
 _SHADES = {"request": "░", "response": "▓", "app": "─"}
 _ENDINGS = {"failed": "✗", "cancelled": "~", "open": "→"}
 _COLORS = {"request": 36, "response": 32, "app": 37, "task": 33}  # ANSI foregrounds
+_PLAIN = 0
 
 
 def text(
@@ -50,23 +51,58 @@ def text(
 
 
 def _panel(title: str, recording: Recording, span: int, width: int, color: bool) -> list[str]:
-    def column(at: int) -> int:
-        return min((at - recording.begin) * width // span, width - 1)
-
-    answered_at = recording.answered_at()
-    dashes = None if answered_at is None else column(answered_at)
+    columns = _Columns(recording, span, width)
     lines = [f"{title:{_MARGIN}}{_axis(span, width)}"]
     for place, rows in recording.lanes().items():
         for number, row in enumerate(rows):
-            line = _Line(width, dashes)
-            _draw(line, row, recording.end, column)
+            line = _Line(width)
+            _draw(line, row, columns)
             lines.append(f"{'' if number else place:{_MARGIN}}{line.render(color)}")
-    if answered_at is not None and dashes is not None:
-        answer = f"the client has its answer: {ms(answered_at - recording.begin)}"
-        is_left = dashes + len(answer) + 2 > width
-        caption = f"{answer + ' ┊':>{dashes + 1}}" if is_left else f"{'':{dashes}}┊ {answer}"
-        lines.append(f"{'':{_MARGIN}}{caption}")
+    if columns.dashes:
+        answer = f"the client has its answer: {ms(columns.answered_at - recording.begin)}"
+        is_left = (
+            _MARGIN + columns.dashes > len(answer) and width - columns.dashes < len(answer) + 2
+        )
+        caption = f"{answer} ┊" if is_left else f"┊ {answer}"
+        indent = _MARGIN + columns.dashes + 1 - (len(caption) if is_left else 1)
+        lines.append(" " * indent + caption)
     return lines
+
+
+class _Columns:
+    """Where moments stand in a line of so many columns.
+
+    What happens after the answer stands right of the dashed line, however soon; what happens before
+    stands left; a bar that begins so little before that it is one column begins on the line.
+    """
+
+    def __init__(self, recording: Recording, span: int, width: int) -> None:
+        self.begin, self.end = recording.begin, recording.end
+        self.span, self.width = span, width
+        self.answered_at = self.dashes = 0
+        if (answered_at := recording.answered_at()) is not None:
+            self.dashes = min(max(self.nearest(answered_at), 2), width - 2)
+            self.answered_at = answered_at
+
+    def nearest(self, at: int) -> int:
+        return min((at - self.begin) * self.width // self.span, self.width - 1)
+
+    def of(self, at: int) -> int:
+        if not self.dashes:
+            return self.nearest(at)
+        if at == self.answered_at:
+            return self.dashes - 1
+        is_after = at > self.answered_at
+        beside = self.dashes + (1 if is_after else -1)
+        return max(self.nearest(at), beside) if is_after else min(self.nearest(at), beside)
+
+    def of_bar(self, bar: Bar) -> tuple[int, int]:
+        start, end = bar.start.at, bar.start.at + bar.length(self.end)
+        ahead, waited = self.answered_at - start, self.answered_at - self.begin
+        is_near = self.nearest(self.answered_at) - self.nearest(start) <= 1
+        if self.dashes and is_near and 0 <= ahead < waited / 10 and end > self.answered_at:
+            return self.dashes, self.of(end)
+        return self.of(start), self.of(end)
 
 
 def _axis(span: int, width: int) -> str:
@@ -79,56 +115,63 @@ def _axis(span: int, width: int) -> str:
     return "".join(cells)
 
 
-def _draw(line: "_Line", row: Row, end: int, column: Callable[[int], int]) -> None:
+def _draw(line: "_Line", row: Row, columns: _Columns) -> None:
     # A call first, what happened within it over it; labels last, where there is room.
     bars = sorted(row.bars, key=lambda bar: bar.kind != "app")
-    places = [(bar, column(bar.start.at), column(bar.end.at if bar.end else end)) for bar in bars]
+    places = [(bar, *columns.of_bar(bar)) for bar in bars]
     for bar, first, last in places:
         line.bar(bar, first, last)
+    if columns.dashes:
+        line.put(columns.dashes, "┊", _PLAIN)
     for point in row.points:
-        line.point(column(point.at), "◆" if point.kind in ("mark", "accept") else "•")
+        line.point(columns.of(point.at), "◆" if point.kind in ("mark", "accept") else "•")
     for bar, first, last in places:
         if bar.kind != "response":
-            line.label(f" {bar.label} {ms(bar.length(end))} ", first, last)
+            line.label(
+                (f" {bar.label} {ms(bar.length(columns.end))} ", f" {bar.label} "), first, last
+            )
     for point in row.points:
-        if point.kind == "mark":
-            line.label(f" {point.name} ", column(point.at), column(point.at))
+        if point.is_told:
+            at = columns.of(point.at)
+            line.label((f" {point.label} ",), at, at)
 
 
 class _Line:
     """Cells of one row, each a sign and its colour."""
 
-    def __init__(self, width: int, dashes: int | None) -> None:
+    def __init__(self, width: int) -> None:
         self.signs = [" "] * width
-        self.colors = [0] * width
-        if dashes is not None:
-            self.signs[dashes] = "┊"
+        self.colors = [_PLAIN] * width
 
-    def put(self, at: int, sign: str, color: int = 0) -> None:
+    def put(self, at: int, sign: str, color: int) -> None:
         self.signs[at] = sign
-        self.colors[at] = color or self.colors[at]
+        self.colors[at] = color
 
     def bar(self, bar: Bar, first: int, last: int) -> None:
-        shade = _SHADES.get(bar.kind, "█")
+        color = _COLORS.get(bar.kind, 33)
         for at in range(first, last + 1):
-            self.put(at, shade, _COLORS.get(bar.kind, 33))
+            self.put(at, _SHADES.get(bar.kind, "█"), color)
         if bar.kind == "app":
-            self.put(first, "├")
-            self.put(last, "┤")
+            self.put(first, "├", color)
+            self.put(last, "┤", color)
         if bar.outcome in _ENDINGS:
             self.put(last, _ENDINGS[bar.outcome], 31)
 
     def point(self, at: int, sign: str) -> None:
-        if sign == "◆" or self.signs[at] in " ─┊":  # a message may hide nothing else
-            self.put(at, sign)
+        if sign == "◆" or self.signs[at] in " ─":  # a message hides nothing else
+            self.put(at, sign, _PLAIN)
 
-    def label(self, words: str, first: int, last: int) -> None:
-        """Write inside the bar, or right of it, over nothing but its own shade."""
-        for start in (*range(first + 1, last - len(words) + 1), last + 1, last + 2):
-            covered = self.signs[start : start + len(words)]
-            if len(covered) == len(words) and "".join(set(covered)) in (" ", "─", "█", "░"):
-                self.signs[start : start + len(words)] = words
-                return
+    def label(self, choices: tuple[str, ...], first: int, last: int) -> None:
+        """Write the first choice with room inside the bar, or else right or left of it: over one
+        shade only, so that no other sign is hidden.
+        """
+        for words in choices:
+            inside = range(first + 1 + (self.signs[first] == "┊"), last - len(words) + 1)
+            for start in (*inside, last + 1, last + 2, first - len(words)):
+                covered = self.signs[max(start, 0) : start + len(words)]
+                if len(covered) == len(words) and "".join(set(covered)) in (" ", "─", "█", "░"):
+                    self.signs[start : start + len(words)] = words
+                    return
 
     def render(self, color: bool) -> str:
         if not color:
