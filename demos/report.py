@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from textwrap import fill
 
 from demos.runner import Result, Run, Settings
-from demos.scenario import Scenario
+from demos.scenario import NAMES, Scenario
 from miniasgi.timeline import svg, text
 
 WIDTH = 100
@@ -23,14 +23,15 @@ def listing(scenarios: Sequence[Scenario]) -> str:
 
 
 def as_text(result: Result) -> str:
-    """The question, the lanes of each framework on one scale, what was seen, the lesson."""
+    """Question, story, the lanes of each framework on one scale, what was seen, the lesson."""
     scenario = result.scenario
     heading = f"{scenario.number}  {scenario.title}"
-    lines = [heading, "=" * len(heading), "", _wrapped(f"Question: {scenario.question}"), ""]
-    lines += [text({run.framework: run.recording for run in result.runs}, width=WIDTH), ""]
+    lines = [heading, "=" * len(heading), ""]
+    lines += [_wrapped(f"Question: {scenario.question}"), _wrapped(scenario.story), ""]
+    lines += [text({NAMES[run.framework]: run.recording for run in result.runs}, width=WIDTH), ""]
     for run in result.runs:
         details = scenario.details(run.recording) if run.is_expected else []
-        lines += [_wrapped(f"{run.framework}: {line}") for line in details]
+        lines += [_wrapped(f"{NAMES[run.framework]}: {line}") for line in details]
         lines += [""] if details else []
     lines += _outcomes(result, "")
     lines += ["", _wrapped(f"Lesson: {scenario.lesson}"), ""]
@@ -40,7 +41,12 @@ def as_text(result: Result) -> str:
 def as_svg(result: Result) -> str:
     """One picture, the frameworks one above the other."""
     title = f"{result.scenario.number} {result.scenario.title}: {result.scenario.question}"
-    return svg({run.framework: run.recording for run in result.runs}, title=title)
+    numbers = versions()
+    panels = {
+        f"{NAMES[run.framework]} {numbers.get(run.framework, '')}": run.recording
+        for run in result.runs
+    }
+    return svg(panels, title=title)
 
 
 def verdicts(results: Sequence[Result], settings: Settings) -> str:
@@ -72,17 +78,19 @@ def _outcomes(result: Result, indent: str) -> list[str]:
         by_outcome.setdefault(run.outcome, []).append(run)
     lines = []
     for outcome, runs in by_outcome.items():
-        names = ", ".join(run.framework for run in runs)
+        names = ", ".join(NAMES[run.framework] for run in runs)
         lines.append(_wrapped(f"{names}: {outcome}", indent))
         for run in runs:
             if not run.is_expected:
                 expected = result.scenario.expected(run.framework)
-                lines.append(_wrapped(f"NOT AS EXPECTED on {run.framework}: {expected}", indent))
+                lines.append(
+                    _wrapped(f"NOT AS EXPECTED on {NAMES[run.framework]}: {expected}", indent)
+                )
     return lines
 
 
 def _wrapped(words: str, indent: str = "") -> str:
-    return fill(words, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+    return fill(words, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from demos.scenario import Scenario, Unforeseen, Visitor, calls
+from demos.scenario import FRAMEWORKS, Scenario, Unforeseen, Visitor, calls
 from demos.servers import DemoError, Server
 from miniasgi.timeline import Recording
 
@@ -17,7 +17,7 @@ from miniasgi.timeline import Recording
 class Settings:
     """How to run: ``http`` and ``loop`` are uvicorn's; ports count up from ``port``, 0 is any."""
 
-    frameworks: tuple[str, ...] = ("miniasgi", "starlette", "fastapi")
+    frameworks: tuple[str, ...] = FRAMEWORKS
     http: str = "auto"
     loop: str = "auto"
     port: int = 0

@@ -25,7 +25,9 @@ from typing import Any
 from demos.client import Connection, Reply, silent
 from miniasgi.timeline import Moment, Recording
 
-FRAMEWORKS = ("miniasgi", "starlette", "fastapi")
+#: Modules to import, and what people call them.
+NAMES = {"miniasgi": "miniasgi", "starlette": "Starlette", "fastapi": "FastAPI"}
+FRAMEWORKS = tuple(NAMES)
 
 
 class Unforeseen(Exception):

@@ -3,10 +3,10 @@
 from miniasgi.applications import MiniASGI
 from miniasgi.background import BackgroundTask, BackgroundTasks
 from miniasgi.exceptions import ClientDisconnect, HTTPException
+from miniasgi.files import FileResponse
 from miniasgi.middleware import Middleware
 from miniasgi.requests import Request
 from miniasgi.responses import (
-    FileResponse,
     HTMLResponse,
     JSONResponse,
     PlainTextResponse,

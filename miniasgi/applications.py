@@ -19,7 +19,7 @@ from miniasgi.middleware import Middleware
 from miniasgi.middleware.errors import ServerErrorMiddleware
 from miniasgi.middleware.exceptions import ExceptionMiddleware, Handlers, response_to
 from miniasgi.requests import MAX_BODY_SIZE, Request
-from miniasgi.routing import BaseRoute, Find, Lifespan, Mount, Route, Router, checked
+from miniasgi.routing import BaseRoute, Find, Lifespan, Mount, Route, Router, Routes, checked
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,7 +38,7 @@ class MiniASGI:
     def __init__(
         self,
         debug: bool = False,
-        routes: Sequence[BaseRoute] | None = None,
+        routes: Routes = None,
         middleware: Sequence[Middleware] | None = None,
         exception_handlers: Handlers | None = None,
         lifespan: Lifespan | None = None,
@@ -144,16 +144,16 @@ class MiniASGI:
     def _build(self) -> ServerErrorMiddleware:
         """From the inside: endpoint, exceptions, functions, ASGI middleware, errors."""
         handlers = dict(self.exception_handlers)
-        last_resort = handlers.pop(500, None) or handlers.pop(Exception, None)
+        by_status, by_class = handlers.pop(500, None), handlers.pop(Exception, None)
         functions = [one for one in self.user_middleware if one.is_function]
         wrappers = [one for one in self.user_middleware if not one.is_function]
 
-        self._find = _composed(self.router.find, handlers, functions)
-        app: ASGIApp = ExceptionMiddleware(_served(self._find, self.router), handlers)
+        self._find = self.router.find = _composed(self.router.find, handlers, functions)
+        app: ASGIApp = ExceptionMiddleware(self.router, handlers)
         for middleware in reversed(wrappers):
             app = middleware.around(app)
         self._is_wrapped = bool(wrappers)
-        self._errors = ServerErrorMiddleware(app, handlers, last_resort, self.debug)
+        self._errors = ServerErrorMiddleware(app, handlers, by_status or by_class, self.debug)
         return self._errors
 
 
@@ -172,16 +172,3 @@ def _composed(find: Find, handlers: Handlers, functions: list[Middleware]) -> Fi
     for function in reversed(functions):
         outermost = function.around(outermost)
     return lambda scope: outermost
-
-
-def _served(find: Find, router: Router) -> ASGIApp:
-    """The innermost ASGI application, below ASGI middleware."""
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await router(scope, receive, send)
-            return
-        response = await find(scope)(Request(scope, receive))
-        await checked(response, scope)(scope, receive, send)
-
-    return serve

@@ -47,6 +47,10 @@ class Request:
     method = property(lambda self: self.scope["method"])
     path_params = property(lambda self: self.scope.get("path_params", {}))
     url = property(lambda self: URL.of(self.scope))
+    headers = cached_property(lambda self: Headers(scope=self.scope))
+    query_params = cached_property(lambda self: QueryParams(self.scope.get("query_string", b"")))
+    #: What the lifespan gave, and whatever is put here for this request alone.
+    state = cached_property(lambda self: State(self.scope.setdefault("state", {})))
 
     @property
     def client(self) -> Address | None:
@@ -54,22 +58,9 @@ class Request:
         return Address(*client) if client else None
 
     @cached_property
-    def headers(self) -> Headers:
-        return Headers(scope=self.scope)
-
-    @cached_property
-    def query_params(self) -> QueryParams:
-        return QueryParams(self.scope.get("query_string", b""))
-
-    @cached_property
     def cookies(self) -> dict[str, str]:
         """Names and values. Tolerant, as browsers are: RFC 6265 is not what they send."""
         return dict(_parse_cookies(";".join(self.headers.getlist("cookie"))))
-
-    @cached_property
-    def state(self) -> State:
-        """What the lifespan gave, and whatever is put here for this request alone."""
-        return State(self.scope.setdefault("state", {}))
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body's chunks as they come, of any total size, ending with an empty one.

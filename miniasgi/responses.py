@@ -11,16 +11,14 @@ called or abandoned; "sent" means handed to the server, which is not yet "receiv
 """
 
 import json
-import os
-import re
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from functools import cached_property
 from typing import Any, ClassVar
 
-from miniasgi.concurrency import iterate_in_threadpool, run_in_threadpool
+from miniasgi.concurrency import iterate_in_threadpool
 from miniasgi.datastructures import Given, Headers, MutableHeaders, RawHeaders
 from miniasgi.events import listener, tell
-from miniasgi.exceptions import ClientDisconnect, HTTPException
+from miniasgi.exceptions import ClientDisconnect
 from miniasgi.types import Later, Message, Receive, Scope, Send
 
 #: A body longer than this, in bytes, ends with an empty message when a background follows: a server
@@ -131,8 +129,10 @@ class Response:
         try:
             drained = await self.transmit(scope, receive, send)
         except BaseException as because:
-            await background.abandon(because)
-            raise
+            if not self._is_client_gone(because):
+                await background.abandon(because)
+                raise
+            drained = True  # nobody reads any more, and the work is still due
         try:
             await background()
         finally:
@@ -160,11 +160,15 @@ class Response:
 
         patience = float("inf") if self.background is None else self.drain_timeout
         with anyio.move_on_after(patience):
-            await send(_last())
+            await _send_or_leave(send, _last())
             return True
         return False
 
-    async def _stream(
+    def _is_client_gone(self, exc: BaseException) -> bool:
+        # Where the body is known, only the server's send can raise an OSError.
+        return isinstance(exc, ClientDisconnect) or (self.is_plain and isinstance(exc, OSError))
+
+    async def stream(
         self, scope: Scope, receive: Receive, send: Send, start: Message, chunks: Any
     ) -> bool:
         """Send chunks until they end or the client leaves: either way the background follows."""
@@ -183,12 +187,12 @@ class Response:
                 await send_all()
             else:
                 await _until_disconnect(send_all, receive)
+            return await self._send_last(send)
         except ClientDisconnect:
             return True
         finally:
             if hasattr(chunks, "aclose"):
                 await _shielded(chunks.aclose)
-        return await self._send_last(send)
 
 
 def _content_type(media_type: str | None, charset: str) -> RawHeaders:
@@ -199,7 +203,7 @@ def _content_type(media_type: str | None, charset: str) -> RawHeaders:
     return [(b"content-type", media_type.encode("latin-1"))]
 
 
-def _start(status: int, raw_headers: RawHeaders) -> Message:
+def start_message(status: int, raw_headers: RawHeaders) -> Message:
     return {"type": "http.response.start", "status": status, "headers": raw_headers}
 
 
@@ -267,11 +271,7 @@ class RedirectResponse(Response):
     """Go there instead: 307 keeps the method, 303 turns a POST into a GET."""
 
     def __init__(
-        self,
-        url: str,
-        status_code: int = 307,
-        headers: Given = None,
-        background: Later = None,
+        self, url: str, status_code: int = 307, headers: Given = None, background: Later = None
     ) -> None:
         from urllib.parse import quote
 
@@ -293,107 +293,5 @@ class StreamingResponse(Response):
         return content
 
     async def transmit(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        start = _start(self.status_code, self.raw_headers)
-        return await self._stream(scope, receive, send, start, self.body_iterator)
-
-
-class FileResponse(Response):
-    """The file at ``path``, read in threads, 64 KiB at a time; or one range of it, with a 206.
-
-    A range that cannot be read is a 400, one outside the file a 416 (RFC 9110, 14); whatever the
-    status, the background runs: it is the usual place to delete a temporary file. Raises
-    RuntimeError before the first byte if there is no such file.
-    """
-
-    # Left out: ranges of several parts (Starlette: FileResponse): the whole file is sent.
-    # Left out: the http.response.pathsend extension. No server that we test has it.
-
-    chunk_size = 64 * 1024
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        status_code: int = 200,
-        headers: Given = None,
-        media_type: str | None = None,
-        background: Later = None,
-        filename: str | None = None,
-        content_disposition_type: str = "attachment",
-    ) -> None:
-        from mimetypes import guess_type
-        from urllib.parse import quote
-
-        self.path = path
-        media_type = media_type or guess_type(filename or path)[0] or "application/octet-stream"
-        super().__init__(None, status_code, headers, media_type, background)
-        self.headers.setdefault("accept-ranges", "bytes")
-        if filename is not None:
-            quoted = quote(filename)
-            name = f'filename="{filename}"' if quoted == filename else f"filename*=utf-8''{quoted}"
-            self.headers.setdefault("content-disposition", f"{content_disposition_type}; {name}")
-
-    def render(self, content: None) -> None:
-        return None
-
-    async def transmit(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        if not await run_in_threadpool(os.path.isfile, self.path):
-            raise RuntimeError(f"there is no file at {os.fspath(self.path)!r}")
-        size = self._set_stat_headers(await run_in_threadpool(os.stat, self.path))
-        status, headers = self.status_code, MutableHeaders(raw=list(self.raw_headers))
-        try:
-            start, stop = self._asked_range(scope, size) or (0, size)
-        except HTTPException as refused:
-            answer = (refused.detail, refused.status_code, refused.headers)
-            return await PlainTextResponse(*answer).transmit(scope, receive, send)
-        if (start, stop) != (0, size):
-            status, headers["content-length"] = 206, str(stop - start)
-            headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
-        chunks = iterate_in_threadpool(
-            self._read(stop if scope["method"] == "HEAD" else start, stop)
-        )
-        return await self._stream(scope, receive, send, _start(status, headers.raw), chunks)
-
-    def _set_stat_headers(self, stat_result: os.stat_result) -> int:
-        from email.utils import formatdate
-        from hashlib import md5
-
-        identity = f"{stat_result.st_mtime}-{stat_result.st_size}".encode()
-        etag = md5(identity, usedforsecurity=False).hexdigest()
-        self.headers.setdefault("content-length", str(stat_result.st_size))
-        self.headers.setdefault("last-modified", formatdate(stat_result.st_mtime, usegmt=True))
-        self.headers.setdefault("etag", f'"{etag}"')
-        return stat_result.st_size
-
-    def _asked_range(self, scope: Scope, size: int) -> tuple[int, int] | None:
-        """``bytes=2-5`` as the half-open (2, 6); None where the whole file is the answer."""
-        headers = Headers(scope=scope)
-        units, _, ranges = headers.get("range", "").partition("=")
-        # With If-Range the client says which version it has a part of: of another, it needs all.
-        is_same = headers.get("if-range") in (
-            None,
-            *map(self.headers.get, ("last-modified", "etag")),
-        )
-        is_get = self.status_code == 200 and scope["method"] in ("GET", "HEAD")
-        if not units or "," in ranges or not is_same or not is_get:
-            return None
-        found = re.fullmatch(r"\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", ranges)
-        if units.strip().lower() != "bytes" or found is None or not any(found.groups()):
-            raise HTTPException(400, "Range header: one range of bytes must be requested")
-        first, last = found.groups()
-        start = int(first) if first else max(size - int(last), 0)
-        stop = min(int(last) + 1, size) if first and last else size
-        if start >= size:
-            raise HTTPException(416, "", {"content-range": f"bytes */{size}"})
-        if start >= stop:
-            raise HTTPException(400, "Range header: start must be less than end")
-        return start, stop
-
-    def _read(self, start: int, stop: int) -> Iterator[bytes]:
-        with open(self.path, "rb") as file:
-            file.seek(start)
-            while start < stop:
-                chunk = file.read(min(self.chunk_size, stop - start))
-                if not chunk:
-                    raise RuntimeError(f"{os.fspath(self.path)!r} became shorter while it was sent")
-                start += len(chunk)
-                yield chunk
+        start = start_message(self.status_code, self.raw_headers)
+        return await self.stream(scope, receive, send, start, self.body_iterator)

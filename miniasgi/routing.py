@@ -27,6 +27,8 @@ from miniasgi.types import ASGIApp, Receive, Scope, Send
 Respond: TypeAlias = Callable[[Request], Awaitable[Any]]
 #: What `Router.find` does: from a scope to the endpoint.
 Find: TypeAlias = Callable[[Scope], Respond]
+Endpoint: TypeAlias = Callable[..., Any]
+Methods: TypeAlias = Collection[str] | None
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
@@ -113,6 +115,9 @@ class BaseRoute:
         return path
 
 
+Routes: TypeAlias = Sequence[BaseRoute] | None
+
+
 class Route(BaseRoute):
     """One path, some methods, one endpoint: a function from a request to a response.
 
@@ -120,12 +125,7 @@ class Route(BaseRoute):
     """
 
     def __init__(
-        self,
-        path: str,
-        endpoint: Callable[..., Any],
-        *,
-        methods: Collection[str] | None = None,
-        name: str | None = None,
+        self, path: str, endpoint: Endpoint, *, methods: Methods = None, name: str | None = None
     ) -> None:
         super().__init__(path, name or getattr(endpoint, "__name__", type(endpoint).__name__))
         self.endpoint = endpoint
@@ -136,7 +136,7 @@ class Route(BaseRoute):
         self.is_static = not self.convertors
 
 
-def _respond(endpoint: Callable[..., Any]) -> Respond:
+def _respond(endpoint: Endpoint) -> Respond:
     if is_async_callable(endpoint):
         return endpoint
 
@@ -155,11 +155,7 @@ class Mount(BaseRoute):
     """
 
     def __init__(
-        self,
-        path: str,
-        app: ASGIApp | None = None,
-        routes: Sequence[BaseRoute] | None = None,
-        name: str | None = None,
+        self, path: str, app: ASGIApp | None = None, routes: Routes = None, name: str | None = None
     ) -> None:
         super().__init__(path.rstrip("/") + "/{path:path}", name)
         self.app: ASGIApp = app or Router(routes)
@@ -229,14 +225,13 @@ class Router:
     """
 
     def __init__(
-        self,
-        routes: Sequence[BaseRoute] | None = None,
-        redirect_slashes: bool = True,
-        lifespan: Lifespan | None = None,
+        self, routes: Routes = None, redirect_slashes: bool = True, lifespan: Lifespan | None = None
     ) -> None:
         self.routes = list(routes or ())
         self.redirect_slashes = redirect_slashes
         self.lifespan = lifespan
+        #: From a scope to the endpoint. An application puts its function middleware around it.
+        self.find: Find = self.find_route
         self._table: _Table | None = None
 
     def add(self, route: BaseRoute) -> None:
@@ -244,7 +239,7 @@ class Router:
         self.routes.append(route)
         self._table = None
 
-    def find(self, scope: Scope) -> Respond:
+    def find_route(self, scope: Scope) -> Respond:
         """The endpoint for this scope, which learns what was found.
 
         Raises HTTPException 404, or 405 with ``Allow`` where only the method does not match.

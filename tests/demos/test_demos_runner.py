@@ -175,12 +175,16 @@ def test_pictures_that_cannot_be_written_are_said_in_a_sentence(
 # Judging
 
 
-def seen(*labels: str) -> Seen:
-    moments = [
+def recorded(*labels: str) -> Recording:
+    """Moments one after the other; each label is a kind and a name."""
+    return Recording(
         Moment(at, "client", label.split(" ")[0], label.partition(" ")[2])
         for at, label in enumerate(labels, start=1)
-    ]
-    return Seen(Recording(moments))
+    )
+
+
+def seen(*labels: str) -> Seen:
+    return Seen(recorded(*labels))
 
 
 def test_order_is_asked_of_the_first_moments_of_their_labels() -> None:
@@ -208,6 +212,40 @@ def test_an_empty_recording_is_never_what_was_expected(name: str) -> None:
 
     assert outcome.startswith("unforeseen: ")
     assert scenario.compare(outcome, scenario.expected("starlette")) == "?"
+
+
+IN_ORDER = (
+    "app.start GET /signup",
+    "response.end GET /signup",
+    "task.start send_mail",
+    "request.end GET /signup",
+    "mark gate opens",
+    "task.end send_mail",
+    "app.end GET /signup",
+)
+
+
+def test_the_order_that_is_promised_is_recognised() -> None:
+    scenario = load("s01_order")
+
+    assert scenario.observe(recorded(*IN_ORDER)) == scenario.expected("miniasgi")
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        ("task.start send_mail", "response.end GET /signup"),
+        ("app.end GET /signup", "task.end send_mail"),
+        ("task.end send_mail", "request.end GET /signup"),
+    ],
+)
+def test_no_other_order_passes_for_it(early: str, late: str) -> None:
+    order = [label for label in IN_ORDER if label != early]
+    order.insert(order.index(late), early)
+
+    outcome = load("s01_order").observe(recorded(*order))
+
+    assert outcome.startswith("unforeseen: ")
 
 
 def test_ranks_decide_what_is_better() -> None:
