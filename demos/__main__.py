@@ -12,9 +12,9 @@ from pathlib import Path
 
 from demos import report
 from demos.progress import Progress
-from demos.runner import Result, Settings, run_all
+from demos.runner import Result, run_all
 from demos.scenario import FRAMEWORKS, Scenario, all_names, load
-from demos.servers import DemoError
+from demos.servers import DemoError, Settings
 
 RECORDINGS = Path(__file__).parent / "recordings"
 

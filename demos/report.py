@@ -7,8 +7,9 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from textwrap import fill
 
-from demos.runner import Result, Run, Settings
+from demos.runner import Result, Run
 from demos.scenario import NAMES, Scenario
+from demos.servers import Settings
 from miniasgi.timeline import svg, text
 
 WIDTH = 100

@@ -8,19 +8,9 @@ import importlib.util
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from demos.scenario import FRAMEWORKS, Scenario, Unforeseen, Visitor, calls
-from demos.servers import DemoError, Server
+from demos.scenario import GAVE_UP, Scenario, Unforeseen, Visitor, calls
+from demos.servers import DemoError, Server, Settings
 from miniasgi.timeline import Recording
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to run: ``http`` and ``loop`` are uvicorn's; ports count up from ``port``, 0 is any."""
-
-    frameworks: tuple[str, ...] = FRAMEWORKS
-    http: str = "auto"
-    loop: str = "auto"
-    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,37 +51,33 @@ def run_all(scenarios: Sequence[Scenario], settings: Settings) -> Generator[Resu
     """Run one scenario after the other. However this ends, no server is left behind."""
     check_installed(scenarios, settings.frameworks)
     started: list[Server] = []
+
+    def start(number: int) -> list[Server]:
+        if number == len(scenarios):
+            return []
+        # The ports of the scenario before may still be in use.
+        port = settings.port and settings.port + number % 2 * len(settings.frameworks)
+        for offset, framework in enumerate(settings.frameworks):
+            target = f"demos.{scenarios[number].name}:{framework}_app"
+            started.append(Server(target, framework, settings, port and port + offset))
+        return started[-len(settings.frameworks) :]
+
     try:
-        servers = _start(scenarios[0], settings, started)
+        servers = start(0)
         for number, scenario in enumerate(scenarios):
             visitors = _visit(scenario, servers)
             for server in servers:
                 server.begin_to_stop()
-            coming = scenarios[number + 1 : number + 2]
-            # On given ports the next ones have to wait until these are free.
-            following = _start(coming[0], settings, started) if coming and not settings.port else []
+            following = start(number + 1)
             recordings = [
                 _together(visitor, server.stop())
                 for visitor, server in zip(visitors, servers, strict=True)
             ]
-            if coming and settings.port:
-                following = _start(coming[0], settings, started)
             servers = following
             yield _judge(scenario, settings.frameworks, recordings)
     finally:
         for server in started:
             server.end()
-
-
-def _start(scenario: Scenario, settings: Settings, started: list[Server]) -> list[Server]:
-    servers = []
-    for number, framework in enumerate(settings.frameworks):
-        target = f"demos.{scenario.name}:{framework}_app"
-        port = settings.port + number if settings.port else 0
-        server = Server(target, framework, http=settings.http, loop=settings.loop, port=port)
-        started.append(server)
-        servers.append(server)
-    return servers
 
 
 def _visit(scenario: Scenario, servers: Sequence[Server]) -> list[Visitor]:
@@ -106,18 +92,18 @@ def _visit(scenario: Scenario, servers: Sequence[Server]) -> list[Visitor]:
         try:
             scenario.run(visitor)
         except (OSError, Unforeseen) as exc:
-            visitor.say(f"the client gives up: {exc!r}")
+            visitor.say(f"{GAVE_UP}: {exc}")
     return visitors
 
 
 def _together(visitor: Visitor, server: Recording) -> Recording:
-    """Both ends on one clock, without the requests of an observer and the log's repetitions."""
+    """Both ends on one clock, without the requests of an observer."""
     noted = {moment.name for moment in visitor.moments if moment.kind == "request.start"}
     called = calls(server.moments)
     return Recording(visitor.moments) + Recording(
         moment
         for moment in server.moments
-        if not moment.request or called[moment.process, moment.request] in noted
+        if not moment.request or called.get((moment.process, moment.request)) in noted
     )
 
 

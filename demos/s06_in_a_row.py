@@ -29,12 +29,12 @@ async def second() -> None:
 
 @told
 async def third() -> None:
-    """It would have its own reason to run."""
+    """That it begins is all that is asked."""
 
 
 @told
 async def third_all_the_same() -> None:
-    """It would have its own reason to run."""
+    """That it begins is all that is asked."""
 
 
 @application
@@ -107,8 +107,7 @@ def client(visitor: Visitor) -> None:
 
 
 def observe(seen: Seen) -> str:
-    """The recording was taken after the server had waited for its tasks: what is not in it has
-    not run."""
+    # The recording ends when the server has waited for its tasks: what is not there has not run.
     seen.must_be_in_order("response.end GET /three", "task.start first", "task.end first")
     seen.must_be_in_order("gate opens", "task.end first", "task.start second", "task.failed second")
     if "task.start third" in seen:

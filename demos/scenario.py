@@ -6,8 +6,9 @@ A scenario is one numbered file: a docstring that starts with ``Question:`` and 
 - ``client(visitor)``: what the client does, over real sockets;
 - ``observe(seen) -> str``: what happened, in words, from the order of events and nothing else;
 - ``outcomes``: those words with their rank, 1 the best for the users; equal ranks are "the same";
-- ``expected``: the outcome for each framework; ``warm_up``: paths asked for before the recording.
-- and some have ``needs``, modules that the client imports, and ``details(seen) -> list[str]``.
+- ``expected``: the outcome for each framework; ``warm_up``: paths asked for before the recording;
+- if it has them, ``needs``: modules that the client imports, and ``details(seen) -> list[str]``:
+  what the lanes cannot show.
 
 Rule of this file: order decides, never milliseconds.
 """
@@ -28,6 +29,10 @@ from miniasgi.timeline import Moment, Recording
 #: Modules to import, and what people call them.
 NAMES = {"miniasgi": "miniasgi", "starlette": "Starlette", "fastapi": "FastAPI"}
 FRAMEWORKS = tuple(NAMES)
+
+
+#: How the mark begins that a client leaves which could not do what it wanted.
+GAVE_UP = "the client gives up"
 
 
 class Unforeseen(Exception):
@@ -89,6 +94,9 @@ class Scenario:
 
     def observe(self, recording: Recording) -> str:
         """What happened, in words."""
+        for moment in recording.moments:
+            if moment.name.startswith(GAVE_UP):
+                return f"unforeseen: {moment.name}"
         try:
             return str(self.module.observe(Seen(recording)))
         except Unforeseen as exc:

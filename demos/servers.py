@@ -12,9 +12,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from demos.client import Connection
+from demos.scenario import FRAMEWORKS
 from miniasgi.timeline import Recording
 
 STARTING = 30.0  #: seconds that a server may take to answer its first request
@@ -26,16 +28,27 @@ class DemoError(Exception):
     """Why the demos cannot go on, in one sentence."""
 
 
-class Server:
-    """``uvicorn demos.s01_order:starlette_app`` with a recorder around it."""
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to run: ``http`` and ``loop`` are uvicorn's; ports count up from ``port``, 0 is any."""
 
-    def __init__(self, target: str, framework: str, *, http: str, loop: str, port: int = 0) -> None:
+    frameworks: tuple[str, ...] = FRAMEWORKS
+    http: str = "auto"
+    loop: str = "auto"
+    port: int = 0
+
+
+class Server:
+    """``uvicorn demos.s01_order:starlette_app`` with a recorder around it; at any port if 0."""
+
+    def __init__(self, target: str, framework: str, settings: Settings, port: int = 0) -> None:
         self.target = target
         self.framework = framework
         listener = _listen(port)
         self.port: int = listener.getsockname()[1]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in end)
-        options = ["--fd", str(listener.fileno()), "--http", http, "--loop", loop]
+        options = ["--fd", str(listener.fileno()), "--http", settings.http]
+        options += ["--loop", settings.loop]
         with listener:  # closed here: if the child dies, a client must notice
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "demos.serve", target, *options],

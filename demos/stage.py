@@ -15,7 +15,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar
@@ -38,11 +38,9 @@ class Gate:
 
     async def wait(self) -> None:
         """Wait on the event loop, for an ``async def`` task."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._loop.wait()
-        except TimeoutError:
-            pass
 
     def wait_in_thread(self) -> None:
         """Block this thread, for a plain ``def`` task."""

@@ -383,13 +383,17 @@ async def test_what_cannot_be_promised_is_answered_with_an_error_and_not_called(
 
 async def test_a_promise_is_let_go_when_the_response_cannot_be_sent() -> None:
     events: Events = []
-    left = anyio.Event()
-    left.set()
 
-    with pytest.raises(OSError, match="left"):
-        await call(text(Promise(events)), events, spec_version="2.4", left=left)
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def broken_send(message: Message) -> None:
+            raise RuntimeError("the server has a bug")
 
-    assert events == ["accepted", "abandoned: OSError", "raised OSError"]
+        await text(Promise(events))(scope, receive, broken_send)
+
+    with pytest.raises(RuntimeError, match="bug"):
+        await call(app, events)
+
+    assert events == ["accepted", "abandoned: RuntimeError", "raised RuntimeError"]
 
 
 async def test_a_promise_behind_a_failed_task_is_let_go() -> None:
@@ -574,6 +578,18 @@ async def test_a_client_that_leaves_ends_the_stream_and_the_background_runs(
     await call(response, events, spec_version=spec_version, left=left)
 
     assert events == [*work.before, "start 200", "more 'a'", *work.after, "returned"]
+
+
+@pytest.mark.parametrize("size", [5, 65_537], ids=["one message", "more than one"])
+async def test_the_background_runs_for_a_client_that_left_before_its_answer(size: int) -> None:
+    events: Events = []
+    left = anyio.Event()
+    left.set()
+    response = Response(b"x" * size, background=several_tasks(events))
+
+    await call(response, events, spec_version="2.4", left=left)
+
+    assert events == [*SEVERAL.before, *SEVERAL.after, "returned"]
 
 
 @pytest.mark.parametrize("spec_version", ["2.3", "2.4"])

@@ -17,7 +17,7 @@ from demos import servers
 from demos.__main__ import chosen, main
 from demos.client import Connection
 from demos.scenario import FRAMEWORKS, Scenario, Seen, Unforeseen, all_names, load
-from demos.servers import DemoError, Server
+from demos.servers import DemoError, Server, Settings
 from miniasgi.timeline import Moment, Recording
 
 ROOT = Path(__file__).parents[2]
@@ -135,7 +135,7 @@ def test_a_port_in_use_is_said_before_anything_is_recorded(
 
 @pytest.mark.servers
 def test_a_server_that_does_not_come_up_is_quoted() -> None:
-    server = Server("demos.no_such_scenario:app", "miniasgi", http="auto", loop="auto")
+    server = Server("demos.no_such_scenario:app", "miniasgi", Settings())
     try:
         with pytest.raises(DemoError, match=r"did not come up: .*no_such_scenario"):
             server.wait_until_up()
@@ -150,7 +150,7 @@ def test_a_server_that_never_answers_is_given_up_and_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(servers, "STARTING", 0.3)
-    server = Server("demos.s01_order:miniasgi_app", "miniasgi", http="auto", loop="auto")
+    server = Server("demos.s01_order:miniasgi_app", "miniasgi", Settings())
     try:
         os.kill(server.process.pid, signal.SIGSTOP)
         with pytest.raises(DemoError, match=r"no answer in 0\.3 seconds"):

@@ -6,8 +6,9 @@ The whole lab runs once for this file; each test looks at one framework of one s
 import pytest
 
 from demos.report import as_json, as_svg, as_text, verdicts
-from demos.runner import Result, Settings, run_all
+from demos.runner import Result, run_all
 from demos.scenario import FRAMEWORKS, all_names, load
+from demos.servers import Settings
 
 pytestmark = pytest.mark.servers
 
