@@ -19,7 +19,7 @@ from miniasgi.concurrency import is_async_callable, run_in_threadpool
 from miniasgi.datastructures import URL
 from miniasgi.exceptions import HTTPException
 from miniasgi.requests import Request
-from miniasgi.responses import RedirectResponse
+from miniasgi.responses import PlainTextResponse, RedirectResponse
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 #: Every endpoint, plain or ``async``, becomes one of these at registration. What it returns should
@@ -189,9 +189,8 @@ class _Table:
         self._longest = 0
         for number, route in enumerate(routes):
             # A static path that an earlier pattern also matches must wait for its turn.
-            if route.is_static and not any(
-                one.match(route.path) for one in self._above(route.path)
-            ):
+            earlier = self._above(route.path)
+            if route.is_static and all(one.match(route.path) is None for one in earlier):
                 for method in route.methods:
                     self.static.setdefault(route.path, {}).setdefault(method, route)
             else:
@@ -221,7 +220,7 @@ class _Table:
 class Router:
     """Routes in the order of their registration; an ASGI application of its own.
 
-    Inside an application a path that is not found raises HTTPException 404, for its handlers.
+    What is not found is a 404 or 405: inside an application raised, for its handlers.
     """
 
     def __init__(
@@ -292,8 +291,21 @@ class Router:
             # Left out: WebSockets. Closed before it was accepted: the server answers 403.
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
         else:
-            response = await self.find(scope)(Request(scope, receive))
+            try:
+                respond = self.find(scope)
+            except HTTPException as missed:
+                if "app" in scope:
+                    raise
+                respond = _answer(missed)
+            response = await respond(Request(scope, receive))
             await checked(response, scope)(scope, receive, send)
+
+
+def _answer(missed: HTTPException) -> Respond:
+    async def respond(request: Request) -> Any:
+        return PlainTextResponse(missed.detail, missed.status_code, missed.headers)
+
+    return respond
 
 
 def checked(response: Any, scope: Scope) -> ASGIApp:

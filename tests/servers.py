@@ -17,11 +17,13 @@ Rule of this file: every wait ends, after `PATIENCE` at the latest, and every se
 """
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import IO, Any, Protocol
 
 import anyio
 import anyio.to_thread
@@ -153,3 +155,38 @@ SERVERS: dict[str, Callable[[ASGIApp, socket.socket], RunAndStop]] = {
     "hypercorn-asyncio": partial(_hypercorn, "asyncio"),
     "hypercorn-trio": partial(_hypercorn, "trio"),
 }
+
+
+class Pipes(Protocol):
+    """A process with three pipes of text."""
+
+    stdin: IO[str]
+    stdout: IO[str]
+    stderr: IO[str]
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+
+@contextmanager
+def uvicorn_process(factory: str, http: str) -> Iterator[tuple[int, Pipes]]:
+    """A port and the process behind it: uvicorn by its command line, for what signals do."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        process: Any = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "--factory", factory, "--http", http]
+            + ["--fd", str(listener.fileno())],
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    last_resort = threading.Timer(PATIENCE, process.kill)  # ends every read of its pipes too
+    last_resort.start()
+    try:
+        yield port, process
+    finally:
+        last_resort.cancel()
+        process.kill()
+        process.communicate()
