@@ -36,6 +36,7 @@ class _Body:
         self.receive = receive
         self.early: list[Message] = []  # taken by is_disconnected, before their time
         self.chunks: list[bytes] = []  # read so far by body(), which may be cancelled and go on
+        self.size = 0  # of those, in bytes
         self.whole: bytes | None = None
         self.is_streamed = False  # stream() has given some of it away
         self.is_consumed = False  # the last http.request was taken
@@ -127,7 +128,8 @@ class Request(Mapping[str, Any]):
             limit = getattr(self.scope.get("app"), "max_body_size", MAX_BODY_SIZE)
             while not reader.is_consumed:
                 reader.chunks.append(await reader.next_chunk())
-                if limit is not None and sum(map(len, reader.chunks)) > limit:
+                reader.size += len(reader.chunks[-1])
+                if limit is not None and reader.size > limit:
                     reader.is_streamed = True  # nobody shall take the rest for the whole
                     raise HTTPException(413, f"The body is longer than {limit} bytes.")
             reader.whole, reader.chunks = b"".join(reader.chunks), []
