@@ -2,7 +2,8 @@
 
 Handlers are found by status code first, then by class, nearest base first. An exception without a
 handler that carries a ``status_code`` is answered with it: HTTPException, Starlette's own, or a
-queue that cannot promise (503). Everything else is left to the outermost layer.
+queue that cannot promise (503). A ``detail`` that is no text, such as that of a
+RequestValidationError, is sent as JSON. Everything else is left to the outermost layer.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias
 
 from miniasgi.concurrency import is_async_callable, run_in_threadpool
 from miniasgi.requests import Request
-from miniasgi.responses import PlainTextResponse, Response
+from miniasgi.responses import JSONResponse, PlainTextResponse, Response
 from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 
 #: ``handler(request, exception) -> response``, plain or ``async``.
@@ -33,9 +34,12 @@ async def response_to(exc: Exception, request: Request, handlers: Mapping[Any, H
 
 
 async def _answer_with_status(request: Request, exc: Any) -> Response:
-    kind = Response if exc.status_code in (204, 304) else PlainTextResponse
-    content = None if kind is Response else str(getattr(exc, "detail", exc))
-    return kind(content, exc.status_code, getattr(exc, "headers", None))
+    headers, detail = getattr(exc, "headers", None), getattr(exc, "detail", str(exc))
+    if exc.status_code in (204, 304):
+        return Response(None, exc.status_code, headers)
+    if isinstance(detail, str):
+        return PlainTextResponse(detail, exc.status_code, headers)
+    return JSONResponse({"detail": detail}, exc.status_code, headers)
 
 
 class ExceptionMiddleware:

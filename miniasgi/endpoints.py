@@ -1,0 +1,73 @@
+"""Endpoints: every function that is registered becomes one of one shape, ``request -> response``.
+
+*Untyped*: its only parameter is the request, unannotated or a `Request`. It is called as it is.
+
+*Typed*: any other signature. It becomes a plan, once (`miniasgi.plans`), and what the function
+returns becomes JSON, unless it is a response::
+
+    @app.post("/orders/{number}", status_code=202)
+    async def order(number: int, basket: Basket, tasks: BackgroundTasks, rush: bool = False): ...
+
+Either may be ``async def`` (on the loop) or ``def`` (in a thread). Rule of this file: an untyped
+endpoint pays nothing for typed ones, neither in a request nor at start-up.
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, TypeAlias
+
+from miniasgi.concurrency import is_async_callable, run_in_threadpool
+from miniasgi.requests import Request
+
+#: What it returns should be a response, that is an ASGI application; `miniasgi.routing` looks.
+Respond: TypeAlias = Callable[[Request], Awaitable[Any]]
+Endpoint: TypeAlias = Callable[..., Any]
+
+_CO_VARARGS = 0x04  # inspect.CO_VARARGS; inspect itself takes 16 ms to import
+
+
+def responder(
+    endpoint: Endpoint, path_params: Collection[str] = (), status_code: int | None = None
+) -> Respond:
+    """The endpoint in that shape. ``status_code`` is for what is not a response already.
+
+    Raises TypeError for a signature that cannot be served, naming the function and the parameter.
+    """
+    if status_code is not None or not _takes_request_alone(endpoint, path_params):
+        from miniasgi.plans import typed  # on use: pydantic
+
+        return typed(endpoint, path_params, status_code or 200)
+    if is_async_callable(endpoint):
+        return endpoint
+
+    async def respond_in_thread(request: Request) -> Any:
+        response = await run_in_threadpool(endpoint, request)
+        # A lambda around a coroutine function is a plain function, and gives an awaitable.
+        return await response if hasattr(response, "__await__") else response
+
+    return respond_in_thread
+
+
+def _takes_request_alone(endpoint: Endpoint, path_params: Collection[str]) -> bool:
+    annotations = _parameters(endpoint)
+    name = next(iter(annotations), "")
+    return (
+        len(annotations) == 1
+        and name not in path_params
+        and annotations[name] in (None, Request, "Request")
+    )
+
+
+def _parameters(endpoint: Endpoint) -> dict[str, Any]:
+    """Names and annotations (or None), ``*args`` included: the parameters of an old decorator."""
+    code = getattr(endpoint, "__code__", None)
+    if code is not None and not hasattr(endpoint, "__wrapped__"):
+        end = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & _CO_VARARGS)
+        names = code.co_varnames[hasattr(endpoint, "__self__") : end]
+        return {name: endpoint.__annotations__.get(name) for name in names}
+    from inspect import Parameter, signature
+
+    return {
+        name: None if one.annotation is Parameter.empty else one.annotation
+        for name, one in signature(endpoint).parameters.items()
+        if one.kind is not Parameter.VAR_KEYWORD
+    }

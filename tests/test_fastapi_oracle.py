@@ -1,0 +1,302 @@
+"""FastAPI is the oracle: the same signature and the same request, and the same is understood.
+
+A case is a signature and a request, both generated. Each framework's endpoint answers with the repr
+of its arguments, so a 200 has to agree in every value and type; a 422 has to agree in where and
+what, in the same order. What differs on purpose is not generated: it stands, with its reason, in
+``demos/chapter/differences.json``, and each has a test below.
+"""
+
+import asyncio
+import enum
+import inspect
+import json
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from types import ModuleType
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+import pydantic
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict  # typing has one for pydantic from 3.12 on
+
+import miniasgi
+from miniasgi.testing import Client, Reply
+
+fastapi = pytest.importorskip("fastapi")
+
+
+class Colour(enum.Enum):
+    red = "red"
+    blue = "blue"
+
+
+class Size(BaseModel):
+    width: int
+    height: float = 1.0
+
+
+class Item(BaseModel):
+    name: str = Field(min_length=2)
+    sizes: list[Size] = []
+    owner: str | None = None
+
+    @pydantic.field_validator("owner")
+    @classmethod
+    def is_not_nobody(cls, owner: str | None) -> str | None:
+        if owner == "nobody":
+            raise ValueError("nobody owns nothing")
+        return owner
+
+
+class Strict(BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    count: int = Field(ge=0)
+
+
+@dataclass
+class Point:
+    x: int
+    y: int = 0
+
+
+class Person(TypedDict):
+    name: str
+
+
+SCALARS: list[Any] = [
+    int,
+    str,
+    float,
+    bool,
+    Decimal,
+    date,
+    datetime,
+    timedelta,
+    uuid.UUID,
+    Colour,
+    Any,
+    Literal["a", "b"],
+    int | str,
+    Annotated[int, Field(ge=1, le=9)],
+    Annotated[str, Field(min_length=2, pattern="^[a-z]+$")],
+]
+OPTIONAL: list[Any] = [int | None, Colour | None, Annotated[int | None, Field(gt=3)]]
+MANY: list[Any] = [list[int], list[str], set[int], tuple[int, str], list[Colour], list[int] | None]
+OBJECTS: list[Any] = [
+    Item,
+    Size,
+    Strict,
+    Point,
+    Person,
+    Item | None,
+    list[Item],
+    list[int],
+    set[str],
+    dict[str, int],
+    dict[str, Size],
+    Item | Size,
+    dict,
+]
+TEXTS = [
+    "1",
+    "0",
+    "-3",
+    "7",
+    "2.5",
+    "x",
+    "red",
+    "a",
+    "abc",
+    "",
+    "true",
+    "off",
+    "nan",
+    "é",
+    "2024-02-29",
+    "2024-02-30",
+    "2024-02-29T10:00:00Z",
+    "PT5M",
+    "12345678-1234-5678-1234-567812345678",
+    "1_000",
+    " 5 ",
+    "9" * 30,
+    "null",
+    "[1, 2]",
+]
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.sampled_from([None, True, 0, 3, -1, 2.5, "", "ab", "nobody", "5", "red"]),
+    lambda inner: st.lists(inner, max_size=2)
+    | st.dictionaries(
+        st.sampled_from(["name", "sizes", "owner", "width", "height", "x", "count", "one", "two"]),
+        inner,
+        max_size=4,
+    ),
+    max_leaves=8,
+)
+SIZES = st.fixed_dictionaries({"width": st.sampled_from([1, "2", "x"])})
+GOOD = st.one_of(
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["Ada", "A", 5])},
+        optional={"sizes": st.lists(SIZES, max_size=2), "owner": st.sampled_from([None, "nobody"])},
+    ),
+    SIZES,
+    st.fixed_dictionaries({"x": st.sampled_from([1, "2", None])}, optional={"y": st.just(3)}),
+    st.fixed_dictionaries({"count": st.sampled_from([1, -1])}, optional={"more": st.just(1)}),
+    st.lists(st.sampled_from([1, "2", "x"]), max_size=3),
+)
+RAW = [b"", b"{", b"nul", b"[1,]", b"\xff\xfe", b'{"a": 1}x', b"NaN", b"5", b'"\xc3"']
+CONTENT_TYPES = [
+    "application/json",
+    "application/json; charset=utf-8",
+    "Application/JSON",
+    "application/vnd.api+json",
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "application/octet-stream",
+    "json",
+    "",
+]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One parameter: ``place`` is the name of a mark, or empty where the type alone decides."""
+
+    name: str
+    place: str
+    annotation: Any
+    default: Any = inspect.Parameter.empty
+    options: tuple[tuple[str, Any], ...] = ()
+    in_dependency: bool = False
+
+    def parameter(self, framework: ModuleType) -> inspect.Parameter:
+        annotation = self.annotation
+        if self.place:
+            mark = getattr(framework, self.place)(**dict(self.options))
+            annotation = Annotated[annotation, mark]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Parameter(self.name, kind, default=self.default, annotation=annotation)
+
+
+@dataclass(frozen=True)
+class Case:
+    parts: tuple[Part, ...]
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def application(self, framework: ModuleType) -> Any:
+        app = framework.FastAPI() if framework is fastapi else framework.MiniASGI()
+        own = [part.parameter(framework) for part in self.parts if not part.in_dependency]
+        theirs = [part.parameter(framework) for part in self.parts if part.in_dependency]
+        if theirs:
+            mark = Annotated[Any, framework.Depends(function(theirs))]
+            kind = inspect.Parameter.KEYWORD_ONLY
+            own.append(inspect.Parameter("dependency", kind, annotation=mark))
+        path = "/" + "/".join(f"{{{name}}}" for name in path_names(self.parts))
+        app.post(path)(function(own))
+        return app
+
+
+def path_names(parts: tuple[Part, ...]) -> list[str]:
+    return [part.name for part in parts if part.name.startswith("path")]
+
+
+def function(parameters: list[inspect.Parameter]) -> Callable[..., Any]:
+    async def endpoint(**arguments: Any) -> str:
+        return repr(sorted(arguments.items()))
+
+    endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return endpoint
+
+
+@st.composite
+def parts_of(draw: st.DrawFn) -> tuple[Part, ...]:
+    def scalars(prefix: str, place: str, most: int, kinds: list[Any]) -> Iterator[Part]:
+        for number in range(draw(st.integers(0, most))):
+            annotation = draw(st.sampled_from(kinds))
+            default: Any = inspect.Parameter.empty
+            if prefix != "path" and draw(st.booleans()):
+                default = draw(st.sampled_from([None, 5, "given"]))
+            options: tuple[tuple[str, Any], ...] = ()
+            if place in ("Query", "Header") and draw(st.booleans()):
+                options = (("alias", f"{prefix}-alias-{number}"),)
+            in_dependency = prefix != "path" and draw(st.booleans())
+            yield Part(f"{prefix}_{number}", place, annotation, default, options, in_dependency)
+
+    parts = [
+        *scalars("path", "", 2, SCALARS),
+        *scalars("plain", "", 2, SCALARS + OPTIONAL),
+        *scalars("query", "Query", 2, SCALARS + OPTIONAL + MANY),
+        *scalars("header", "Header", 1, SCALARS + OPTIONAL + MANY),
+        *scalars("cookie", "Cookie", 1, SCALARS + OPTIONAL),
+    ]
+    for name in draw(st.sampled_from([(), ("one",), ("one",), ("one", "two")])):
+        default: Any = draw(st.sampled_from([inspect.Parameter.empty, None]))
+        in_dependency = draw(st.integers(0, 4)) == 0
+        if draw(st.integers(0, 3)) == 0:
+            annotation = draw(st.sampled_from(SCALARS + OBJECTS))
+            options = (("embed", draw(st.booleans())),)
+            parts.append(Part(name, "Body", annotation, default, options, in_dependency))
+        else:
+            annotation = draw(st.sampled_from(OBJECTS))
+            parts.append(Part(name, "", annotation, default, (), in_dependency))
+    return tuple(parts)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    parts = draw(parts_of())
+    text = st.sampled_from(TEXTS)
+    path = [quote(draw(text.filter(bool)), safe="") for _ in path_names(parts)]
+    query, headers = [], []
+    for part in parts:
+        alias = dict(part.options).get("alias", part.name)
+        values = draw(st.lists(text, max_size=3 if part.annotation in MANY else 1))
+        if part.name.startswith(("plain", "query")):
+            query += [(alias, value) for value in values]
+        elif part.name.startswith("header"):
+            name = str(alias).replace("_", "-")
+            headers += [(name, value) for value in values if value.isascii()]
+        elif part.name.startswith("cookie") and values and values[0].isalnum():
+            headers.append(("cookie", f"{part.name}={quote(values[0])}"))
+    content_type = draw(st.sampled_from(CONTENT_TYPES[:1] * 12 + CONTENT_TYPES))
+    if content_type:
+        headers.append(("content-type", content_type))
+    content = JSON | GOOD | GOOD | st.fixed_dictionaries({}, optional={"one": GOOD, "two": GOOD})
+    written = content.map(lambda value: json.dumps(value).encode())
+    body = draw(written | written | written | st.sampled_from(RAW))
+    return Case(parts, "/" + "/".join(path), tuple(query), tuple(headers), body)
+
+
+def understood(case: Case, framework: ModuleType) -> Any:
+    """What the framework makes of it: the arguments, or where and what is wrong."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # FastAPI's own, about our odd signatures
+        app = case.application(framework)
+
+    async def ask() -> Reply:
+        async with Client(app) as client:
+            params, headers = list(case.query), list(case.headers)
+            return await client.post(case.path, params=params, headers=headers, content=case.body)
+
+    reply = asyncio.run(ask())
+    if reply.status == 422:
+        return 422, [(one["type"], one["loc"]) for one in reply.json()["detail"]]
+    return reply.status, reply.text if reply.status == 200 else ""
+
+
+@settings(max_examples=300, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(cases())
+def test_the_same_request_is_understood_as_fastapi_understands_it(case: Case) -> None:
+    assert understood(case, miniasgi) == understood(case, fastapi)
