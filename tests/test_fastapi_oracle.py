@@ -7,6 +7,7 @@ what, in the same order. What differs on purpose is not generated: it stands, wi
 """
 
 import asyncio
+import contextlib
 import enum
 import inspect
 import json
@@ -134,26 +135,38 @@ TEXTS = [
 ]
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from([None, True, 0, 3, -1, 2.5, "", "ab", "nobody", "5", "red"]),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(
-        st.sampled_from(["name", "sizes", "owner", "width", "height", "x", "count", "one", "two"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["name", "sizes", "owner", "width", "height", "x", "count", "one", "two"]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=8,
 )
-SIZES = st.fixed_dictionaries({"width": st.sampled_from([1, "2", "x"])})
-GOOD = st.one_of(
-    st.fixed_dictionaries(
-        {"name": st.sampled_from(["Ada", "A", 5])},
-        optional={"sizes": st.lists(SIZES, max_size=2), "owner": st.sampled_from([None, "nobody"])},
-    ),
-    SIZES,
-    st.fixed_dictionaries({"x": st.sampled_from([1, "2", None])}, optional={"y": st.just(3)}),
-    st.fixed_dictionaries({"count": st.sampled_from([1, -1])}, optional={"more": st.just(1)}),
-    st.lists(st.sampled_from([1, "2", "x"]), max_size=3),
-)
-RAW = [b"", b"{", b"nul", b"[1,]", b"\xff\xfe", b'{"a": 1}x', b"NaN", b"5", b'"\xc3"']
+VALUES: list[Any] = [
+    *TEXTS,
+    None,
+    5,
+    True,
+    [],
+    [1, "2"],
+    {},
+    {"a": 1},
+    {"a": {"width": 1}},
+    {"width": "2"},
+    {"width": 1, "height": 2},
+    {"name": "Ada"},
+    {"name": "Ada", "owner": None, "sizes": [{"width": 1}, {"width": 2}]},
+    {"x": 1},
+    {"x": 1, "y": "2"},
+    {"count": 1},
+    [{"name": "Ada"}],
+]
+RAW = [b"", b"{", b"nul", b"[1,]", b'{"a": 1}x', b"5"]
 CONTENT_TYPES = [
     "application/json",
     "application/json; charset=utf-8",
@@ -254,28 +267,52 @@ def parts_of(draw: st.DrawFn) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+def fitting(annotation: Any, values: list[Any]) -> list[Any]:
+    """Those of the values that the type takes; all of them if it takes none."""
+    validate = pydantic.TypeAdapter(annotation).validate_python
+    good = []
+    for value in values:
+        with contextlib.suppress(pydantic.ValidationError):
+            validate([value] if annotation in MANY else value, from_attributes=True)
+            good.append(value)
+    return good or values
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     parts = draw(parts_of())
-    text = st.sampled_from(TEXTS)
-    path = [quote(draw(text.filter(bool)), safe="") for _ in path_names(parts)]
-    query, headers = [], []
+
+    def texts(part: Part) -> st.SearchStrategy[str]:
+        is_good = draw(st.integers(0, 19)) > 0
+        return st.sampled_from(fitting(part.annotation, TEXTS) if is_good else TEXTS)
+
+    path, query, headers, bodies = [], [], [], {}
     for part in parts:
-        alias = dict(part.options).get("alias", part.name)
-        values = draw(st.lists(text, max_size=3 if part.annotation in MANY else 1))
+        alias = str(dict(part.options).get("alias", part.name))
+        is_many = part.annotation in MANY
+        least = draw(st.sampled_from([0] + [1] * 9))
+        if part.name.startswith("path"):
+            path.append(quote(draw(texts(part).filter(bool)), safe=""))
+            continue
+        if part.name in ("one", "two"):
+            bodies[part.name] = draw(st.sampled_from(fitting(part.annotation, VALUES)))
+            continue
+        values = draw(st.lists(texts(part), min_size=least, max_size=3 if is_many else least))
         if part.name.startswith(("plain", "query")):
             query += [(alias, value) for value in values]
         elif part.name.startswith("header"):
-            name = str(alias).replace("_", "-")
+            name = alias.replace("_", "-")
             headers += [(name, value) for value in values if value.isascii()]
-        elif part.name.startswith("cookie") and values and values[0].isalnum():
+        elif values and values[0].isalnum():
             headers.append(("cookie", f"{part.name}={quote(values[0])}"))
-    content_type = draw(st.sampled_from(CONTENT_TYPES[:1] * 12 + CONTENT_TYPES))
+    content_type = draw(st.sampled_from(CONTENT_TYPES[:1] * 40 + CONTENT_TYPES))
     if content_type:
         headers.append(("content-type", content_type))
-    content = JSON | GOOD | GOOD | st.fixed_dictionaries({}, optional={"one": GOOD, "two": GOOD})
-    written = content.map(lambda value: json.dumps(value).encode())
-    body = draw(written | written | written | st.sampled_from(RAW))
+    is_part = len(bodies) > 1 or any(dict(part.options).get("embed") for part in parts)
+    fit = st.just(bodies if is_part else bodies.get("one"))
+    values = st.one_of(*[fit] * 7, JSON, st.builds(dict, one=JSON, two=JSON))
+    written = values.map(lambda value: json.dumps(value).encode())
+    body = draw(st.one_of(*[written] * 7, st.sampled_from(RAW)))
     return Case(parts, "/" + "/".join(path), tuple(query), tuple(headers), body)
 
 
