@@ -90,7 +90,7 @@ def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
         progress.show(f"recording {scenarios[0].number} {scenarios[0].title}")
         for result in running:
             results.append(result)
-            _write(options.svg / f"{result.scenario.name}.svg", report.as_svg(result))
+            _write(_made(options.svg) / f"{result.scenario.name}.svg", report.as_svg(result))
             progress.print(report.as_text(result))
             for coming in scenarios[len(results) : len(results) + 1]:
                 progress.show(f"recording {coming.number} {coming.title}")
@@ -101,9 +101,16 @@ def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
     return 0 if all(result.is_expected for result in results) else 1
 
 
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise DemoError(f"{folder} cannot be made: {exc.strerror}") from None
+    return folder
+
+
 def _write(path: Path, words: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(words, encoding="utf-8")
     except OSError as exc:
         raise DemoError(f"{path} cannot be written: {exc.strerror}") from None

@@ -170,7 +170,10 @@ def details(seen: Seen) -> list[str]:
     lines = []
     for task in ("async task", "sync task"):
         by_place: dict[str, list[str]] = {}
-        for what, place in steps(seen, task).items():
+        where = steps(seen, task)
+        for what, place in where.items():
+            if place.startswith("in iteration") and place != where["endpoint"]:
+                place = "in a later iteration"
             by_place.setdefault(place, []).append(what)
         lines += [f"{', '.join(what)}: {place}" for place, what in by_place.items()]
     return lines

@@ -162,14 +162,17 @@ def test_a_server_that_never_answers_is_given_up_and_ended(
 
 
 @pytest.mark.servers
-def test_pictures_that_cannot_be_written_are_said_in_a_sentence(
+def test_what_cannot_be_written_is_said_in_a_sentence(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
+    one = ["s01", "--only", "miniasgi", "--svg"]
 
-    words = sentence(capsys, "s01", "--only", "miniasgi", "--svg", str(tmp_path / "file" / "x"))
+    pictures = sentence(capsys, *one, str(tmp_path / "file" / "x"))
+    main([*one, str(tmp_path), "--json", str(tmp_path / "no" / "such.json")])
 
-    assert "s01_order.svg cannot be written: Not a directory" in words
+    assert pictures.endswith("file/x cannot be made: Not a directory")
+    assert "such.json cannot be written: No such file or directory" in capsys.readouterr().err
 
 
 # Judging
