@@ -28,6 +28,7 @@ except ModuleNotFoundError as exc:
     raise ModuleNotFoundError("typed endpoints need pydantic: pip install miniasgi[typed]") from exc
 
 Errors: TypeAlias = list[dict[str, Any]]
+_is_json = re.compile(rb"\s*application/([^/;]+\+)?json\s*(;|$)", re.IGNORECASE).match
 _MISSING: Any = object()  # the request has no such value
 _MISPLACED: Any = object()  # nor can it have one: the body is no object
 
@@ -46,7 +47,8 @@ class Input:
         self.is_whole = False  # the whole body, not a part of it
         if mark.constraints:
             annotation = Annotated[annotation, Field(**mark.constraints)]
-        self.validate = TypeAdapter[Any](annotation).validate_python
+        # The validator itself: the adapter's method around it takes half a microsecond.
+        self.validate = TypeAdapter[Any](annotation).validator.validate_python
 
     def value(self, request: Request, body: Any, errors: Errors) -> Any:
         """The argument. What is wrong with it is added to the errors instead."""
@@ -102,8 +104,8 @@ async def read_body(request: Request) -> Any:
     if not raw:
         return _MISSING
     # Only what calls itself JSON: a form on a foreign site can send JSON as text/plain, unasked.
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if re.fullmatch(r"application/([^/]+\+)?json", kind) is None:
+    kinds = [value for name, value in request.scope["headers"] if name == b"content-type"]
+    if not kinds or not _is_json(kinds[0]):
         return raw
     try:
         return await request.json()
