@@ -58,16 +58,19 @@ def _takes_request_alone(endpoint: Endpoint, path_params: Collection[str]) -> bo
 
 
 def _parameters(endpoint: Endpoint) -> dict[str, Any]:
-    """Names and annotations (or None), ``*args`` included: the parameters of an old decorator."""
+    """Annotations by name, None where there is none; ``*args``, as decorators have it, is ``""``."""
     code = getattr(endpoint, "__code__", None)
     if code is not None and not hasattr(endpoint, "__wrapped__"):
-        end = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & _CO_VARARGS)
+        end = code.co_argcount + code.co_kwonlyargcount
         names = code.co_varnames[hasattr(endpoint, "__self__") : end]
+        names += ("",) * bool(code.co_flags & _CO_VARARGS)
         return {name: endpoint.__annotations__.get(name) for name in names}
     from inspect import Parameter, signature
 
-    return {
-        name: None if one.annotation is Parameter.empty else one.annotation
-        for name, one in signature(endpoint).parameters.items()
-        if one.kind is not Parameter.VAR_KEYWORD
-    }
+    found: dict[str, Any] = {}
+    for name, one in signature(endpoint).parameters.items():
+        if one.kind is Parameter.VAR_POSITIONAL:
+            found[""] = None
+        elif one.kind is not Parameter.VAR_KEYWORD:
+            found[name] = None if one.annotation is Parameter.empty else one.annotation
+    return found

@@ -7,7 +7,6 @@ it says, and `miniasgi.plans` does; nothing here imports pydantic.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 #: How long a dependency with ``yield`` lives: each outlives those before it.
@@ -17,7 +16,6 @@ LIFETIMES = get_args(Lifetime)
 ONE, MANY, OBJECT = range(3)
 
 
-@dataclass(frozen=True)
 class Depends:
     """The parameter is what ``dependency`` returns or yields; by default its annotation is called.
 
@@ -30,9 +28,16 @@ class Depends:
     - ``"request"``: after background work, whose exceptions it sees too (FastAPI's default).
     """
 
-    dependency: Callable[..., Any] | None = None
-    use_cache: bool = True
-    scope: Lifetime | None = None
+    def __init__(
+        self,
+        dependency: Callable[..., Any] | None = None,
+        *,
+        use_cache: bool = True,
+        scope: Lifetime | None = None,
+    ) -> None:
+        self.dependency = dependency
+        self.use_cache = use_cache
+        self.scope = scope
 
 
 class Parameter:
