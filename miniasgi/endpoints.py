@@ -58,7 +58,7 @@ def _takes_request_alone(endpoint: Endpoint, path_params: Collection[str]) -> bo
 
 
 def _parameters(endpoint: Endpoint) -> dict[str, Any]:
-    """Annotations by name, None where there is none; ``*args``, as decorators have it, is ``""``."""
+    """Annotations by name, or None; ``*args``, which old decorators have, goes by no name."""
     code = getattr(endpoint, "__code__", None)
     if code is not None and not hasattr(endpoint, "__wrapped__"):
         end = code.co_argcount + code.co_kwonlyargcount

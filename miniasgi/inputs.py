@@ -17,7 +17,7 @@ from types import UnionType
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from miniasgi.exceptions import HTTPException, RequestValidationError
-from miniasgi.parameters import MANY, OBJECT, ONE, Header, Parameter
+from miniasgi.parameters import MANY, OBJECT, ONE, Body, Header, Parameter, Query
 from miniasgi.requests import Request
 
 try:
@@ -96,6 +96,11 @@ def shape(annotation: Any) -> int:
     if not issubclass(cls, Collection):
         return ONE
     return MANY if all(shape(one) == ONE for one in arguments) else OBJECT
+
+
+def guessed(annotation: Any) -> Parameter:
+    """A query parameter; the body, if JSON alone can hold a value of this type."""
+    return Query() if shape(annotation) == ONE else Body()
 
 
 async def read_body(request: Request) -> Any:

@@ -21,18 +21,8 @@ from miniasgi.background import BackgroundTasks
 from miniasgi.concurrency import is_async_callable, run_in_threadpool
 from miniasgi.dependencies import Exits, enter, has_exit, with_tasks
 from miniasgi.exceptions import RequestValidationError
-from miniasgi.inputs import Errors, Input, parts, read_body, shape, to_json
-from miniasgi.parameters import (
-    LIFETIMES,
-    ONE,
-    PLACES,
-    Body,
-    Depends,
-    Lifetime,
-    Parameter,
-    Path,
-    Query,
-)
+from miniasgi.inputs import Errors, Input, guessed, parts, read_body, to_json
+from miniasgi.parameters import LIFETIMES, PLACES, Body, Depends, Lifetime, Parameter, Path
 from miniasgi.requests import Request
 from miniasgi.responses import Response
 
@@ -161,8 +151,7 @@ class Plan:
             self.tasks.append(name)
         else:
             if mark is None:
-                is_one = shape(annotation) == ONE
-                mark = Path() if name in self.path_params else Query() if is_one else Body()
+                mark = Path() if name in self.path_params else guessed(annotation)
             if isinstance(mark, Path) != (name in self.path_params):
                 raise TypeError("what the path names is a Path parameter, and nothing else is")
             default = mark.default if default in (mark, parameter.empty) else default
