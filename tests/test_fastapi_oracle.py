@@ -3,7 +3,7 @@
 A case is a signature and a request, both generated. Each framework's endpoint answers with the repr
 of its arguments, so a 200 has to agree in every value and type; a 422 has to agree in where and
 what, in the same order. What differs on purpose is not generated: it stands, with its reason, in
-``demos/chapter/differences.json``, and each has a test below.
+`tests.fastapi_differences`.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
+import fastapi
 import pydantic
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,8 +31,7 @@ from typing_extensions import TypedDict  # typing has one for pydantic from 3.12
 
 import miniasgi
 from miniasgi.testing import Client, Reply
-
-fastapi = pytest.importorskip("fastapi")
+from tests.fastapi_differences import DIFFERENCES, PAGE, Difference, ask, page
 
 
 class Colour(enum.Enum):
@@ -322,12 +322,12 @@ def understood(case: Case, framework: ModuleType) -> Any:
         warnings.simplefilter("ignore")  # FastAPI's own, about our odd signatures
         app = case.application(framework)
 
-    async def ask() -> Reply:
+    async def answer() -> Reply:
         async with Client(app) as client:
             params, headers = list(case.query), list(case.headers)
             return await client.post(case.path, params=params, headers=headers, content=case.body)
 
-    reply = asyncio.run(ask())
+    reply = asyncio.run(answer())
     if reply.status == 422:
         return 422, [(one["type"], one["loc"]) for one in reply.json()["detail"]]
     return reply.status, reply.text if reply.status == 200 else ""
@@ -337,3 +337,13 @@ def understood(case: Case, framework: ModuleType) -> Any:
 @given(cases())
 def test_the_same_request_is_understood_as_fastapi_understands_it(case: Case) -> None:
     assert understood(case, miniasgi) == understood(case, fastapi)
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda one: one.ask.__name__)
+def test_what_differs_on_purpose_differs_as_it_is_told(difference: Difference) -> None:
+    assert asyncio.run(ask(difference, fastapi)) == difference.fastapi
+    assert asyncio.run(ask(difference, miniasgi)) == difference.miniasgi
+
+
+def test_the_page_of_differences_is_made_from_them() -> None:
+    assert PAGE.read_text() == page(), "run: python -m tests.fastapi_differences"
