@@ -6,7 +6,8 @@
 
 The exits after the endpoint are a background (`Exits`): a response accepts it, and then either runs
 or abandons it, so they run in any case. They see an exception of the endpoint, the last also one of
-the tasks; one of accept, of a send or of the stream is not theirs.
+the tasks; one of accept, of a send or of the stream is not theirs. A function middleware that
+throws the response away throws its exits away with it: they run when Python collects them.
 """
 
 from collections.abc import Callable

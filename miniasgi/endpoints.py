@@ -48,13 +48,10 @@ def responder(
 
 
 def _takes_request_alone(endpoint: Endpoint, path_params: Collection[str]) -> bool:
-    annotations = _parameters(endpoint)
-    name = next(iter(annotations), "")
-    return (
-        len(annotations) == 1
-        and name not in path_params
-        and annotations[name] in (None, Request, "Request")
-    )
+    parameters = _parameters(endpoint)
+    name, annotation = next(iter(parameters.items()), ("", ""))
+    is_request = annotation is None or annotation is Request or annotation == "Request"
+    return len(parameters) == 1 and is_request and name not in path_params
 
 
 def _parameters(endpoint: Endpoint) -> dict[str, Any]:

@@ -136,9 +136,10 @@ class Plan:
 
     def _add(self, parameter: inspect.Parameter) -> None:
         name, default = parameter.name, parameter.default
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+        if parameter.kind.name not in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY"):
             raise TypeError("arguments are passed by name, one to a parameter")
         annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+        annotation = getattr(annotation, "__value__", annotation)  # type Pages = list[int]
         is_annotated = get_origin(annotation) is Annotated
         bare, *metadata = get_args(annotation) if is_annotated else (annotation,)
         marks = [one for one in (*metadata, default) if isinstance(one, Depends | Parameter)]
@@ -154,8 +155,8 @@ class Plan:
                 mark = Path() if name in self.path_params else guessed(annotation)
             if isinstance(mark, Path) != (name in self.path_params):
                 raise TypeError("what the path names is a Path parameter, and nothing else is")
-            default = mark.default if default in (mark, parameter.empty) else default
-            self.inputs.append(Input(name, annotation, mark, default))
+            is_own = default is not mark and default is not parameter.empty
+            self.inputs.append(Input(name, annotation, mark, default if is_own else mark.default))
             self.root.bodies += self.inputs[-1:] if isinstance(mark, Body) else ()
 
     async def arguments(self, call: Call) -> dict[str, Any]:
@@ -182,7 +183,7 @@ class Dependency:
 
     def __init__(self, name: str, mark: Depends, annotation: Any, user: Plan) -> None:
         self.name = name
-        self.func: Any = mark.dependency or annotation
+        self.func: Any = annotation if mark.dependency is None else mark.dependency
         self.has_exit = has_exit(self.func)
         least: Lifetime = max("response", user.lifetime, key=LIFETIMES.index)
         self.lifetime = mark.scope or least

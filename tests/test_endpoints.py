@@ -29,6 +29,7 @@ from pydantic import BaseModel, Field, field_validator
 from starlette.background import BackgroundTask as StarletteTask
 from starlette.responses import PlainTextResponse as StarletteText
 from starlette.responses import StreamingResponse as StarletteStream
+from typing_extensions import TypeAliasType
 
 from miniasgi import (
     BackgroundTask,
@@ -272,6 +273,15 @@ async def test_annotations_may_be_strings() -> None:
         return number
 
     assert (await ask(read, "/?number=1")).json() == 1
+
+
+async def test_a_type_alias_is_what_it_stands_for() -> None:
+    Pages = TypeAliasType("Pages", Annotated[list[int], Query()])  # from 3.12 on: type Pages = ...
+
+    async def read(page: Pages) -> Any:
+        return page
+
+    assert (await ask(read, "/?page=1&page=2")).json() == [1, 2]
 
 
 async def test_an_endpoint_without_parameters_is_called_without_any() -> None:
