@@ -19,17 +19,8 @@ from miniasgi.middleware import Middleware
 from miniasgi.middleware.errors import ServerErrorMiddleware
 from miniasgi.middleware.exceptions import ExceptionMiddleware, Handlers, response_to
 from miniasgi.requests import MAX_BODY_SIZE, Request
-from miniasgi.routing import (
-    BaseRoute,
-    Find,
-    Lifespan,
-    Methods,
-    Mount,
-    Route,
-    Router,
-    Routes,
-    checked,
-)
+from miniasgi.responses import checked
+from miniasgi.routing import BaseRoute, Find, Lifespan, Methods, Mount, Route, Router, Routes
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,7 +76,9 @@ class MiniASGI:
             response = await self._find(scope)(Request(scope, receive))
             is_plain = getattr(response, "is_plain", None)
             if is_plain is None:
-                response = checked(response, scope)  # an ASGI application, or nothing of the kind
+                response = checked(
+                    response, scope.get("endpoint")
+                )  # an application, or no response
         except Exception as exc:
             await errors.answer(exc, None, scope, receive, send)
             return
@@ -181,7 +174,7 @@ def _composed(find: Find, handlers: Handlers, functions: list[Middleware]) -> Fi
 
     async def respond(request: Request) -> Any:
         try:
-            return checked(await find(request.scope)(request), request.scope)
+            return checked(await find(request.scope)(request), request.scope.get("endpoint"))
         except Exception as exc:
             return await response_to(exc, request, handlers)
 

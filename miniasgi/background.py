@@ -57,7 +57,7 @@ class BackgroundTask:
                 await self.func(*self.args, **self.kwargs)
             else:
                 await self._run_and_tell()
-        except Exception as exc:
+        except (Exception, SystemExit, KeyboardInterrupt) as exc:
             tell("task.failed", self.name)
             exc.add_note(f"in background task {self.name!r}")
             raise

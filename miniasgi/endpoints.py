@@ -1,6 +1,7 @@
 """Endpoints: every function that is registered becomes one of one shape, ``request -> response``.
 
-*Untyped*: its only parameter is the request, unannotated or a `Request`. It is called as it is.
+*Untyped*: its only parameter is the request: unannotated, ``Any``, or a class of the name
+``Request``, for it may be written for Starlette too. It is called as it is.
 
 *Typed*: any other signature. It becomes a plan, once (`miniasgi.plans`), and what the function
 returns becomes JSON, unless it is a response::
@@ -50,7 +51,7 @@ def responder(
 def _takes_request_alone(endpoint: Endpoint, path_params: Collection[str]) -> bool:
     parameters = _parameters(endpoint)
     name, annotation = next(iter(parameters.items()), ("", ""))
-    is_request = annotation is None or annotation is Request or annotation == "Request"
+    is_request = getattr(annotation, "__name__", annotation) in (None, "Any", "Request")
     return len(parameters) == 1 and is_request and name not in path_params
 
 

@@ -27,6 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, field_validator
 from starlette.background import BackgroundTask as StarletteTask
+from starlette.requests import Request as StarletteRequest
 from starlette.responses import PlainTextResponse as StarletteText
 from starlette.responses import StreamingResponse as StarletteStream
 from typing_extensions import TypeAliasType
@@ -1138,6 +1139,14 @@ async def unannotated(request) -> Response:  # type: ignore[no-untyped-def]
     return PlainTextResponse("")
 
 
+async def of_any(anything: Any) -> Response:
+    return PlainTextResponse("")
+
+
+async def of_starlette(request: StarletteRequest) -> Response:
+    return PlainTextResponse("")
+
+
 async def quoted(anything: "Request") -> Response:
     return PlainTextResponse("")
 
@@ -1163,13 +1172,15 @@ def passing(func: Any) -> Any:
         untyped,
         unannotated,
         quoted,
+        of_any,
+        of_starlette,
         Untyped().method,
         Untyped(),
         passing(untyped),
         functools.wraps(untyped)(passing(untyped)),
         functools.partial(untyped),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 async def test_an_endpoint_that_takes_the_request_alone_is_called_as_it_is(endpoint: Any) -> None:
     assert responder(endpoint) is endpoint

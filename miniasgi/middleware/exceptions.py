@@ -16,10 +16,11 @@ from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 
 #: ``handler(request, exception) -> response``, plain or ``async``.
 Handler: TypeAlias = Callable[[Request, Any], Any]
-Handlers: TypeAlias = Mapping[int | type[Exception], Handler]
+#: Handlers by status code or exception class.
+Handlers: TypeAlias = Mapping[Any, Handler]
 
 
-async def response_to(exc: Exception, request: Request, handlers: Mapping[Any, Handler]) -> Any:
+async def response_to(exc: Exception, request: Request, handlers: Handlers) -> Any:
     """What the handlers answer to an exception. Raises it where they have no answer."""
     status_code = getattr(exc, "status_code", None)
     keys = (status_code, *type(exc).__mro__)
