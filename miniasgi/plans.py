@@ -67,7 +67,7 @@ def typed(
             response = await answer(call)
         except BaseException as because:
             if call.tasks is not None:
-                await call.tasks.abandon(because)  # they were added, and nobody will run them
+                await call.tasks.abandon(because)  # nobody will run them
             raise
         if call.tasks is not None and call.tasks.tasks:
             response, response.background = with_tasks(response, call.tasks)
