@@ -74,11 +74,9 @@ class MiniASGI:
             return
         try:
             response = await self._find(scope)(Request(scope, receive))
-            is_plain = getattr(response, "is_plain", None)
-            if is_plain is None:
-                response = checked(
-                    response, scope.get("endpoint")
-                )  # an application, or no response
+            is_plain = getattr(response.__class__, "is_plain", None)
+            if is_plain is None:  # not one of ours: an ASGI application, or nothing to send
+                response = checked(response, scope.get("endpoint"))
         except Exception as exc:
             await errors.answer(exc, None, scope, receive, send)
             return

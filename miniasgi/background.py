@@ -75,6 +75,8 @@ class BackgroundTask:
         result = begin() if self.is_async else await threads_here.get().run(begin)
         if hasattr(result, "__await__"):
             await result
+        elif type(result).__name__ in ("generator", "async_generator"):
+            raise TypeError(f"{self.name} is a generator function: its body would never run")
         tell("task.end", self.name)
 
     async def abandon(self, because: BaseException) -> None:

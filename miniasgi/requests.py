@@ -107,11 +107,11 @@ class Request:
 
         ``max_fields`` counts files as well. Needs python-multipart.
         """
-        from miniasgi.forms import parse_form
+        from miniasgi.forms import FORM_TYPES, parse_form
 
         if "_form" not in self.__dict__:
             content_type = self.headers.get("content-type", "")
-            body = await self.body()
+            body = await self.body() if content_type.lower().startswith(FORM_TYPES) else b""
             self._form = await run_in_threadpool(parse_form, content_type, body, max_fields)
         return self._form
 

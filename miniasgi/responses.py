@@ -285,7 +285,10 @@ class JSONResponse(Response):
     _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     def render(self, content: Any) -> bytes:
-        return self._encoder.encode(content).encode()
+        try:
+            return self._encoder.encode(content).encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+            return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 class RedirectResponse(Response):

@@ -39,7 +39,7 @@ CONVERTOR_TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "str": ("[^/]+", str),
     "path": (".*", str),
     "int": ("[0-9]+", int),
-    "float": (r"[0-9]+(?:\.[0-9]+)?", float),
+    "float": (r"[0-9]{1,300}(?:\.[0-9]+)?", float),
     "uuid": ("-?".join(f"[0-9a-fA-F]{{{length}}}" for length in (8, 4, 4, 4, 12)), _uuid),
 }
 _PARAMETER = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(?::([a-zA-Z_][a-zA-Z0-9_]*))?}")
@@ -331,7 +331,9 @@ async def _run_lifespan(
     try:
         async with lifespan(scope.get("app")) if lifespan else nullcontext() as state:
             if state is not None:
-                scope["state"].update(state)  # KeyError: this server has no state to put it into
+                if "state" not in scope:
+                    raise RuntimeError("this server has no state for what the lifespan yields")
+                scope["state"].update(state)
             await send({"type": "lifespan.startup.complete"})
             phase = "shutdown"
             await receive()

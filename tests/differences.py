@@ -161,6 +161,15 @@ async def malformed_json(lib: Lib) -> str:
     return f"{messages[0]['status']}, {end.partition(':')[0]}"
 
 
+async def half_a_character(lib: Lib) -> str:
+    async def read(asked: Any) -> Any:
+        return lib.JSONResponse(await asked.json())
+
+    app = lib.App(routes=[lib.Route("/", read, methods=["POST"])])
+    messages, _ = await outcome(app, http("/", "POST"), request(rb'"\ud800"'))
+    return f"{messages[0]['status']} {body_of(messages).decode()}"
+
+
 async def large_upload(lib: Lib) -> str:
     async def read(asked: Any) -> Any:
         return lib.PlainTextResponse(str(len(await asked.body())))
@@ -549,5 +558,12 @@ DIFFERENCES = [
         "raises TypeError",
         "left out: one way to say it",
         state_with_brackets,
+    ),
+    Difference(
+        "Half of a surrogate pair, echoed as JSON",
+        "500 Internal Server Error",
+        r'200 "\ud800"',
+        "any JSON that can be read can be written, and no input is a 500",
+        half_a_character,
     ),
 ]

@@ -349,8 +349,8 @@ MUTANTS = [
     Mutant(
         "a plain error handler runs on the event loop",
         "middleware/exceptions.py",
-        "return await run_in_threadpool(handler, request, exc)",
-        "return handler(request, exc)",
+        "return checked(await run_in_threadpool(handler, request, exc), handler)",
+        "return checked(handler(request, exc), handler)",
         "test_order.py::test_a_plain_error_handler_runs_in_a_thread",
     ),
     Mutant(

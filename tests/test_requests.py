@@ -90,7 +90,8 @@ async def test_json_is_parsed_once():
 
 @pytest.mark.parametrize("read", ["body", "json", "form"])
 async def test_a_client_that_leaves_in_mid_body_is_said_so(read: str):
-    asked = request_with(request(b"one", True), DISCONNECT)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    asked = request_with(request(b"one", True), DISCONNECT, headers=form)
 
     with pytest.raises(ClientDisconnect):
         await getattr(asked, read)()

@@ -475,6 +475,18 @@ async def test_an_endpoint_that_returns_no_response_gets_an_error_that_names_it(
     assert f"{endpoint.__qualname__} returned {returned!r}; return a Response" in str(raised.value)
 
 
+async def test_a_class_of_responses_in_the_place_of_a_response_is_a_500_and_not_silence():
+    async def forgot_to_call(request):
+        return PlainTextResponse
+
+    app = MiniASGI(routes=[Route("/", forgot_to_call)])
+
+    async with Client(app, raise_background=False) as client:
+        reply = await client.get("/")
+
+    assert (reply.status, reply.text) == (500, "Internal Server Error")
+
+
 async def test_an_endpoint_may_return_any_asgi_application():
     async def theirs(request):
         return StarlettePlainText("theirs")

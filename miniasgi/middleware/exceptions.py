@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from miniasgi.concurrency import is_async_callable, run_in_threadpool
 from miniasgi.requests import Request
-from miniasgi.responses import JSONResponse, PlainTextResponse, Response
+from miniasgi.responses import JSONResponse, PlainTextResponse, Response, checked
 from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 
 #: ``handler(request, exception) -> response``, plain or ``async``.
@@ -30,8 +30,8 @@ async def response_to(exc: Exception, request: Request, handlers: Handlers) -> A
             raise exc
         handler = _answer_with_status
     if is_async_callable(handler):
-        return await handler(request, exc)
-    return await run_in_threadpool(handler, request, exc)
+        return checked(await handler(request, exc), handler)
+    return checked(await run_in_threadpool(handler, request, exc), handler)
 
 
 async def _answer_with_status(request: Request, exc: Any) -> Response:
