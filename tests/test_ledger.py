@@ -12,6 +12,7 @@ import inspect
 import os
 import pickle
 import re
+import socket
 import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from typing import Annotated, Any
 
 import anyio
 import anyio.to_thread
+import httpx
 import pytest
 import starlette.background
 from starlette.applications import Starlette
@@ -35,6 +37,7 @@ from demos.chapter.ledger import PAGE, VERDICTS, claims, page
 from demos.scenario import all_names
 from miniasgi.events import mark
 from miniasgi.testing import Client, Reply
+from tests.servers import PATIENCE, uvicorn_process
 
 fastapi = pytest.importorskip("fastapi")
 
@@ -349,6 +352,42 @@ def test_a_coroutine_object_runs_once_and_cannot_be_kept() -> None:
         pickle.dumps(coroutine)
 
 
+def tracked() -> Any:
+    """A task on record, in a file that outlives the process; it runs for as long as that does."""
+    app, record = fastapi.FastAPI(), Path(os.environ["LEDGER_RECORD"])
+
+    async def work() -> None:
+        with record.open("a") as file:
+            file.write("running;")
+        await anyio.sleep_forever()
+
+    @app.post("/works")
+    async def begin(tasks: fastapi.BackgroundTasks) -> None:
+        tasks.add_task(work)
+
+    @app.get("/works")
+    async def read() -> str:
+        return record.read_text() if record.exists() else "pending"
+
+    return app
+
+
+def test_after_a_kill_the_record_says_running_and_nothing_resumes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LEDGER_RECORD", str(tmp_path / "record"))
+    with uvicorn_process("tests.test_ledger:tracked", "h11") as (port, _):  # ends it by SIGKILL
+        works = f"http://127.0.0.1:{port}/works"
+        httpx.post(works, timeout=PATIENCE)
+        while httpx.get(works, timeout=PATIENCE).json() != "running;":
+            pass
+
+    with uvicorn_process("tests.test_ledger:tracked", "h11") as (port, _):
+        answer = httpx.get(f"http://127.0.0.1:{port}/works", timeout=PATIENCE).json()
+
+    assert answer == "running;"  # once: the second process has not begun it again
+
+
 @pytest.fixture
 def celery_app() -> Any:
     celery = pytest.importorskip("celery")
@@ -366,6 +405,37 @@ def test_without_a_worker_a_job_has_an_id_and_is_pending_and_so_is_an_unknown_id
 
     assert job.id and job.state == "PENDING"
     assert celery_app.AsyncResult("no-such-job").state == "PENDING"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_while_delay_waits_for_redis_nothing_else_runs_on_the_loop() -> None:
+    celery = pytest.importorskip("celery")
+    pytest.importorskip("redis")
+    beats: list[str] = []
+
+    async def another_request() -> None:
+        while True:
+            beats.append("beat")
+            await asyncio.sleep(0)
+
+    async def endpoint(job: Any) -> None:
+        other = asyncio.create_task(another_request())
+        await asyncio.sleep(0)
+        with pytest.raises(celery.exceptions.OperationalError):
+            job.apply_async(retry=False)
+        other.cancel()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a Redis that accepts and says nothing
+        port = silent.getsockname()[1]
+        app = celery.Celery("tasks", broker=f"redis://127.0.0.1:{port}/0", set_as_current=False)
+        app.conf.broker_transport_options = {"socket_timeout": 0.2, "max_retries": 0}
+
+        @app.task  # type: ignore[untyped-decorator]
+        def send() -> None: ...
+
+        asyncio.run(endpoint(send))
+
+    assert beats == ["beat"]
 
 
 @pytest.mark.filterwarnings("ignore")
