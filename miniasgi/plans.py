@@ -70,7 +70,8 @@ def typed(
                 await call.tasks.abandon(because)  # nobody will run them
             raise
         if call.tasks is not None and call.tasks.tasks:
-            response, response.background = with_tasks(response, call.tasks)
+            response, tasks = with_tasks(response, call.tasks)
+            response.background = tasks
         return response
 
     return respond
