@@ -24,6 +24,7 @@ test: $(VENV)/dev
 
 bench: $(VENV)/bench
 	@$(BIN)/python -m demos.benchmarks.in_process
+	@$(BIN)/python -m demos.benchmarks.typed
 	@$(BIN)/python -m demos.benchmarks.over_uvicorn
 	@$(BIN)/python -m demos.benchmarks.routing
 	@$(BIN)/python -m demos.benchmarks.start_up

@@ -2,9 +2,10 @@
 
 from miniasgi.applications import MiniASGI
 from miniasgi.background import BackgroundTask, BackgroundTasks
-from miniasgi.exceptions import ClientDisconnect, HTTPException
+from miniasgi.exceptions import ClientDisconnect, HTTPException, RequestValidationError
 from miniasgi.files import FileResponse
 from miniasgi.middleware import Middleware
+from miniasgi.parameters import Body, Cookie, Depends, Header, Path, Query
 from miniasgi.requests import Request
 from miniasgi.responses import (
     HTMLResponse,
@@ -21,17 +22,24 @@ __version__ = "0.1.0"
 __all__ = [
     "BackgroundTask",
     "BackgroundTasks",
+    "Body",
     "ClientDisconnect",
+    "Cookie",
+    "Depends",
     "FileResponse",
     "HTMLResponse",
     "HTTPException",
+    "Header",
     "JSONResponse",
     "Middleware",
     "MiniASGI",
     "Mount",
+    "Path",
     "PlainTextResponse",
+    "Query",
     "RedirectResponse",
     "Request",
+    "RequestValidationError",
     "Response",
     "Route",
     "Router",

@@ -10,8 +10,8 @@ Rules of this file: nothing is decided in a request that can be decided before t
 stack is built at the first call; adding middleware or handlers after that raises RuntimeError.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from miniasgi.concurrency import BackgroundThreads, threads_here
 from miniasgi.datastructures import State
@@ -20,10 +20,17 @@ from miniasgi.middleware.errors import ServerErrorMiddleware
 from miniasgi.middleware.exceptions import ExceptionMiddleware, Handlers, response_to
 from miniasgi.requests import MAX_BODY_SIZE, Request
 from miniasgi.responses import checked
-from miniasgi.routing import BaseRoute, Find, Lifespan, Mount, Route, Router, Routes
+from miniasgi.routing import BaseRoute, Find, Lifespan, Methods, Mount, Route, Router, Routes
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class RouteOptions(TypedDict, total=False):
+    """What every decorator takes beside the path."""
+
+    name: str | None  #: for `url_path_for`; the endpoint's own if none is given
+    status_code: int | None  #: of what the endpoint returns, unless that is a response
 
 
 class MiniASGI:
@@ -86,30 +93,30 @@ class MiniASGI:
         return self.router.routes
 
     def route(
-        self, path: str, methods: Collection[str] | None = None, *, name: str | None = None
+        self, path: str, methods: Methods = None, **options: Unpack[RouteOptions]
     ) -> Callable[[F], F]:
         """Register the decorated function for these methods; GET if none are named."""
 
         def register(endpoint: F) -> F:
-            self.router.add(Route(path, endpoint, methods=methods, name=name))
+            self.router.add(Route(path, endpoint, methods=methods, **options))
             return endpoint
 
         return register
 
-    def get(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
-        return self.route(path, ("GET",), name=name)
+    def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        return self.route(path, ("GET",), **options)
 
-    def post(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
-        return self.route(path, ("POST",), name=name)
+    def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        return self.route(path, ("POST",), **options)
 
-    def put(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
-        return self.route(path, ("PUT",), name=name)
+    def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        return self.route(path, ("PUT",), **options)
 
-    def patch(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
-        return self.route(path, ("PATCH",), name=name)
+    def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        return self.route(path, ("PATCH",), **options)
 
-    def delete(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
-        return self.route(path, ("DELETE",), name=name)
+    def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[F], F]:
+        return self.route(path, ("DELETE",), **options)
 
     def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
         """Give everything below ``path`` to another ASGI application."""

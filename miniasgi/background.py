@@ -11,7 +11,6 @@ that will not run is named in the log; nothing here knows what a queue is.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, Literal
 
 from miniasgi.concurrency import is_async_callable, threads_here
@@ -42,7 +41,8 @@ class BackgroundTask:
     def name(self) -> str:
         """The function's own name, also through `functools.partial`; an object's class name."""
         func = self.func
-        while isinstance(func, partial | BackgroundTask):
+        # A partial or a task, also Starlette's, holds a function and a tuple; a mock seems to.
+        while isinstance(getattr(func, "args", None), tuple):
             func = func.func
         return getattr(func, "__name__", type(func).__name__)
 

@@ -23,5 +23,15 @@ class HTTPException(Exception):
         return f"{self.status_code}: {self.detail}"
 
 
+class RequestValidationError(Exception):
+    """The request does not fit a typed endpoint: 422; ``detail`` lists what is wrong, and where."""
+
+    status_code = 422
+
+    def __init__(self, detail: list[dict[str, Any]]) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 class ClientDisconnect(Exception):
     """The client left while its request body was being read."""

@@ -11,24 +11,19 @@ does not grow with the number of routes, except where routes *begin* with a para
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from functools import partial
 from typing import Any, TypeAlias
 
-from miniasgi.concurrency import call, is_async_callable
 from miniasgi.datastructures import URL
+from miniasgi.endpoints import Endpoint, Respond, responder
 from miniasgi.exceptions import HTTPException
 from miniasgi.requests import Request
 from miniasgi.responses import PlainTextResponse, RedirectResponse, checked
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
-#: Every endpoint, plain or ``async``, becomes one of these at registration. What it returns should
-#: be a response, that is an ASGI application; `checked` looks.
-Respond: TypeAlias = Callable[[Request], Awaitable[Any]]
 #: What `Router.find` does: from a scope to the endpoint.
 Find: TypeAlias = Callable[[Scope], Respond]
-Endpoint: TypeAlias = Callable[..., Any]
 Methods: TypeAlias = Collection[str] | None
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 
@@ -128,18 +123,24 @@ Routes: TypeAlias = Sequence[BaseRoute] | None
 class Route(BaseRoute):
     """One path, some methods, one endpoint: a function from a request to a response.
 
-    The endpoint may be ``async def`` (on the loop) or ``def`` (in a thread). GET brings HEAD.
+    GET brings HEAD. ``status_code`` is for what the endpoint returns that is not a response.
     """
 
     def __init__(
-        self, path: str, endpoint: Endpoint, *, methods: Methods = None, name: str | None = None
+        self,
+        path: str,
+        endpoint: Endpoint,
+        *,
+        methods: Methods = None,
+        name: str | None = None,
+        status_code: int | None = None,
     ) -> None:
         super().__init__(path, name or getattr(endpoint, "__name__", type(endpoint).__name__))
         self.endpoint = endpoint
         self.methods = {method.upper() for method in methods or ("GET",)}
         if "GET" in self.methods:
             self.methods.add("HEAD")
-        self.respond = endpoint if is_async_callable(endpoint) else partial(call, endpoint)
+        self.respond = responder(endpoint, self.convertors, status_code)
         self.is_static = not self.convertors
 
 

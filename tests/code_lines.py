@@ -28,6 +28,7 @@ CORE = [
     "middleware/errors.py",
     "applications.py",
 ]
+TYPED = ["endpoints.py", "parameters.py", "plans.py", "inputs.py", "dependencies.py"]
 SAME_GROUND_IN_STARLETTE = [
     "types.py",
     "_utils.py",
@@ -85,5 +86,6 @@ if __name__ == "__main__":
     for name in CORE:
         print(f"{code_lines(PACKAGE / name):6}  miniasgi/{name}")
     print(f"{total(PACKAGE, CORE):6}  the core")
+    print(f"{total(PACKAGE, TYPED):6}  typed endpoints: {', '.join(TYPED)}")
     beside = total(Path(starlette.__file__).parent, SAME_GROUND_IN_STARLETTE)
     print(f"{beside:6}  Starlette, for the same ground")

@@ -53,6 +53,8 @@ EVERY_KIND = "test_order.py::test_background_work_follows_the_last_message"
 CLIENT_LEAVES = "test_order.py::test_a_client_that_leaves_ends_the_stream_and_the_background_runs"
 STREAM_RAISES = "test_order.py::test_a_stream_that_raises_stays_cut_and_its_background_is_abandoned"
 
+ENDPOINTS = "test_endpoints.py::test_"
+
 MUTANTS = [
     # The order of a response
     Mutant(
@@ -407,5 +409,97 @@ MUTANTS = [
         "if limit is not None and reader.size > limit:",
         "if False:",
         "test_requests.py::test_a_body_over_max_body_size_is_a_413",
+    ),
+    # Typed endpoints
+    Mutant(
+        "the exits that belong before the tasks come after them",
+        "dependencies.py",
+        """\
+            try:
+                await self.before.aclose()
+            except BaseException as because:
+                await self.tasks.abandon(because)
+                raise
+            await self.tasks()
+""",
+        """\
+            await self.tasks()
+            await self.before.aclose()
+""",
+        f"{ENDPOINTS}the_three_scopes_close_before_accept_before_the_tasks_and_after_them",
+    ),
+    Mutant(
+        "a promise that fails leaves its dependencies open",
+        "dependencies.py",
+        """\
+            async with self.after, self.before:
+                pass
+            raise
+""",
+        """\
+            raise
+""",
+        f"{ENDPOINTS}exits_run_when_accept_fails_and_the_client_gets_the_error",
+    ),
+    Mutant(
+        "an exit is struck by the cancel of its request",
+        "dependencies.py",
+        "anyio.CancelScope(shield=True)",
+        "anyio.CancelScope()",
+        f"{ENDPOINTS}exits_run_when_the_request_is_cancelled",
+    ),
+    Mutant(
+        "a dependency may swallow what the endpoint raised",
+        "dependencies.py",
+        """\
+                await context.__aexit__(*raised)
+                return
+""",
+        """\
+                return await context.__aexit__(*raised)
+""",
+        f"{ENDPOINTS}a_dependency_can_answer_with_another_exception_but_not_swallow_one",
+    ),
+    Mutant(
+        "a response that is returned again keeps the tasks of the request before",
+        "dependencies.py",
+        "response = copy(response)",
+        "response = response",
+        f"{ENDPOINTS}a_response_object_that_is_returned_again_carries_no_tasks_of_before",
+    ),
+    Mutant(
+        "the response's own background comes first",
+        "dependencies.py",
+        "tasks.tasks.append(own if",
+        "tasks.tasks.insert(0, own if",
+        f"{ENDPOINTS}injected_and_own_background_are_merged_in_order",
+    ),
+    Mutant(
+        "tasks that were added before an exception are dropped in silence",
+        "plans.py",
+        "                await call.tasks.abandon(because)  # nobody will run them\n",
+        "                pass\n",
+        f"{ENDPOINTS}tasks_that_were_added_before_an_exception_are_logged_by_name_as_dropped",
+    ),
+    Mutant(
+        "a dependency is called by everybody who asks",
+        "plans.py",
+        "        if self.key in call.returned:\n",
+        "        if False:\n",
+        f"{ENDPOINTS}a_dependency_is_called_once_a_request_whoever_asks",
+    ),
+    Mutant(
+        "one default object serves all requests",
+        "inputs.py",
+        "return deepcopy(self.default)",
+        "return self.default",
+        f"{ENDPOINTS}a_default_that_can_change_is_new_for_every_request",
+    ),
+    Mutant(
+        "anything is read as JSON",
+        "inputs.py",
+        "if not kinds or not _is_json(kinds[0]):",
+        "if False:",
+        f"{ENDPOINTS}json_that_does_not_call_itself_json_is_not_read_as_json",
     ),
 ]

@@ -41,7 +41,7 @@ def scope_of(case: Case) -> dict[str, Any]:
         "method": case.method,
         "path": case.path,
         "raw_path": case.path.encode(),
-        "query_string": b"",
+        "query_string": case.query,
         "headers": headers,
         "state": {},
     }

@@ -2,7 +2,8 @@
 
 Handlers are found by status code first, then by class, nearest base first. An exception without a
 handler that carries a ``status_code`` is answered with it: HTTPException, Starlette's own, or a
-queue that cannot promise (503). Everything else is left to the outermost layer.
+queue that cannot promise (503). A ``detail`` that is no text, such as that of a
+RequestValidationError, is sent as JSON. Everything else is left to the outermost layer.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Any, TypeAlias
 from miniasgi.concurrency import call
 from miniasgi.exceptions import HTTPException
 from miniasgi.requests import Request
-from miniasgi.responses import PlainTextResponse, Response, checked
+from miniasgi.responses import JSONResponse, PlainTextResponse, Response, checked
 from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 
 #: ``handler(request, exception) -> response``, plain or ``async``.
@@ -39,9 +40,12 @@ async def _answer_with_status(request: Request, exc: Any) -> Response:
         # Its text may hold what is not the client's business: it goes to the log.
         logging.getLogger("miniasgi").warning("answered with %s: %r", exc.status_code, exc)
         exc = HTTPException(exc.status_code)
+    headers = getattr(exc, "headers", None)
     if exc.status_code in (204, 304):
-        return Response(None, exc.status_code, getattr(exc, "headers", None))
-    return PlainTextResponse(str(exc.detail), exc.status_code, getattr(exc, "headers", None))
+        return Response(None, exc.status_code, headers)
+    if isinstance(exc.detail, str):
+        return PlainTextResponse(exc.detail, exc.status_code, headers)
+    return JSONResponse({"detail": exc.detail}, exc.status_code, headers)
 
 
 class ExceptionMiddleware:

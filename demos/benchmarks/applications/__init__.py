@@ -34,6 +34,7 @@ class Case:
     content_type: str = "application/json"
     body: bytes = b""
     background: bool = False
+    query: bytes = b""
 
 
 _PERSON = b'{"name":"Ada Lovelace","email":"ada@example.org","tags":["a","b"]}'

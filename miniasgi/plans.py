@@ -1,0 +1,211 @@
+"""Plans: a signature, compiled once into where each argument comes from.
+
+A parameter is, by the first of these that fits: what its mark says (`miniasgi.parameters`); the
+`Request` or the `BackgroundTasks`, by its annotation; a path parameter, if the path names it; the
+JSON body, if JSON alone can hold it (a model, a dataclass, a list, a dict); a query parameter.
+
+Rules of this file: no signature is looked at in a request; one that cannot be served raises
+TypeError at registration, naming function and parameter.
+"""
+
+# Left out: OpenAPI, and what exists for its sake (response models, security schemes).
+# Left out: `response: Response` as a parameter. Return a response of your own.
+
+import inspect
+from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Annotated, Any, get_args, get_origin
+
+from miniasgi.background import BackgroundTasks
+from miniasgi.concurrency import is_async_callable, run_in_threadpool
+from miniasgi.dependencies import Exits, enter, has_exit, with_tasks
+from miniasgi.exceptions import RequestValidationError
+from miniasgi.inputs import Errors, Input, guessed, parts, read_body, to_json
+from miniasgi.parameters import LIFETIMES, PLACES, Body, Depends, Lifetime, Parameter, Path
+from miniasgi.requests import Request
+from miniasgi.responses import Response
+
+
+def typed(
+    endpoint: Callable[..., Any], path_params: Collection[str], status_code: int
+) -> Callable[[Request], Any]:
+    """``request -> response``. What the endpoint returns is a response if it can be called."""
+    plan = Plan(endpoint, path_params)
+    bodies = plan.bodies
+    is_whole = len({one.name for one in bodies}) == 1 and not any(one.mark.embed for one in bodies)
+    for one in bodies:
+        one.is_whole = is_whole
+    has_content = status_code >= 200 and status_code not in (204, 304)
+
+    async def answer(call: Call) -> Any:
+        if bodies:
+            body = await read_body(call.request)
+            call.body = body if is_whole else parts(body, bodies)
+        arguments = await plan.arguments(call)
+        if call.errors:
+            raise RequestValidationError(call.errors)
+        result = await plan.run(arguments)
+        if callable(result):
+            return result
+        return _JSON(result, status_code) if has_content else Response(None, status_code)
+
+    async def answer_and_exit(call: Call) -> Any:
+        async with AsyncExitStack() as last, AsyncExitStack() as middle:
+            async with AsyncExitStack() as first:
+                call.exits = dict(zip(LIFETIMES, (first, middle, last), strict=True))
+                response = await answer(call)
+            response, tasks = with_tasks(response, call.tasks or BackgroundTasks())
+            response.background = Exits(middle.pop_all(), tasks, last.pop_all())
+            return response
+
+    async def respond(request: Request) -> Any:
+        call = Call(request)
+        try:
+            if plan.has_exits:
+                return await answer_and_exit(call)
+            response = await answer(call)
+        except BaseException as because:
+            if call.tasks is not None:
+                await call.tasks.abandon(because)  # nobody will run them
+            raise
+        if call.tasks is not None and call.tasks.tasks:
+            response, tasks = with_tasks(response, call.tasks)
+            response.background = tasks
+        return response
+
+    return respond
+
+
+class _JSON(Response):
+    """Whatever pydantic can write: models, dataclasses, dates. NaN and infinity become null."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return to_json(content, inf_nan_mode="null")
+
+
+class Call:
+    """One request on its way through a plan."""
+
+    __slots__ = ("body", "errors", "exits", "request", "returned", "tasks")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.body: Any = None
+        self.errors: Errors = []
+        self.returned: dict[Any, Any] = {}  # by dependencies
+        self.exits: dict[Lifetime, AsyncExitStack] = {}  # of dependencies
+        self.tasks: BackgroundTasks | None = None  # the same for all who ask
+
+
+class Plan:
+    """A function, and where each of its arguments comes from.
+
+    ``root`` is the endpoint's plan; it alone knows all bodies, and whether a dependency has exits.
+    ``lifetime`` is how long what it depends on must live.
+    """
+
+    def __init__(
+        self,
+        func: Any,
+        path_params: Collection[str],
+        root: "Plan | None" = None,
+        lifetime: Lifetime = "function",
+    ) -> None:
+        self.func, self.path_params, self.lifetime = func, path_params, lifetime
+        self.root = root or self
+        self.is_async = is_async_callable(func)
+        self.has_exits = False
+        self.bodies: list[Input] = []
+        self.requests: list[str] = []
+        self.tasks: list[str] = []
+        self.dependencies: list[Dependency] = []
+        self.inputs: list[Input] = []
+        name = getattr(func, "__qualname__", repr(func))
+        try:
+            parameters = inspect.signature(func, eval_str=True).parameters.values()
+        except (TypeError, ValueError, NameError) as exc:
+            raise TypeError(f"the signature of {name} cannot be read: {exc}") from exc
+        for parameter in parameters:
+            try:
+                self._add(parameter)
+            except Exception as exc:  # pydantic has many
+                raise TypeError(f"{name}, parameter {parameter.name!r}: {exc}") from exc
+        self.inputs.sort(key=lambda one: PLACES.index(type(one.mark)))  # the order of errors
+
+    def _add(self, parameter: inspect.Parameter) -> None:
+        name, default = parameter.name, parameter.default
+        if parameter.kind.name not in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY"):
+            raise TypeError("arguments are passed by name, one to a parameter")
+        annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+        annotation = getattr(annotation, "__value__", annotation)  # type Pages = list[int]
+        is_annotated = get_origin(annotation) is Annotated
+        bare, *metadata = get_args(annotation) if is_annotated else (annotation,)
+        marks = [one for one in (*metadata, default) if isinstance(one, Depends | Parameter)]
+        mark = marks[-1] if marks else None
+        if isinstance(mark, Depends):
+            self.dependencies.append(Dependency(name, mark, bare, self))
+        elif bare is Request or (parameter.annotation is parameter.empty and name == "request"):
+            self.requests.append(name)
+        elif bare is BackgroundTasks or BackgroundTasks in get_args(bare):
+            self.tasks.append(name)
+        else:
+            if mark is None:
+                mark = Path() if name in self.path_params else guessed(annotation)
+            if isinstance(mark, Path) != (name in self.path_params):
+                raise TypeError("what the path names is a Path parameter, and nothing else is")
+            is_own = default is not mark and default is not parameter.empty
+            self.inputs.append(Input(name, annotation, mark, default if is_own else mark.default))
+            self.root.bodies += self.inputs[-1:] if isinstance(mark, Body) else ()
+
+    async def arguments(self, call: Call) -> dict[str, Any]:
+        """By name. What is missing or wrong is added to the call's errors."""
+        values: dict[str, Any] = dict.fromkeys(self.requests, call.request)
+        for name in self.tasks:
+            values[name] = call.tasks = call.tasks or BackgroundTasks()
+        for dependency in self.dependencies:
+            values[dependency.name] = await dependency.value(call)
+        for one in self.inputs:
+            values[one.name] = one.value(call.request, call.body, call.errors)
+        return values
+
+    async def run(self, arguments: dict[str, Any]) -> Any:
+        """What the function returns; a plain one runs in a thread."""
+        if self.is_async:
+            return await self.func(**arguments)
+        result = await run_in_threadpool(partial(self.func, **arguments))
+        return await result if hasattr(result, "__await__") else result
+
+
+class Dependency:
+    """A function that is called before ``user``, which needs its value under ``name``."""
+
+    def __init__(self, name: str, mark: Depends, annotation: Any, user: Plan) -> None:
+        self.name = name
+        self.func: Any = annotation if mark.dependency is None else mark.dependency
+        self.has_exit = has_exit(self.func)
+        least: Lifetime = max("response", user.lifetime, key=LIFETIMES.index)
+        self.lifetime = mark.scope or least
+        self.key: Any = (self.func, self.lifetime) if mark.use_cache else self
+        if self.has_exit and LIFETIMES.index(self.lifetime) < LIFETIMES.index(user.lifetime):
+            raise TypeError(f"scope {self.lifetime!r} ends before that of what depends on it")
+        user.root.has_exits |= self.has_exit
+        lifetime = self.lifetime if self.has_exit else user.lifetime
+        self.plan = Plan(self.func, user.path_params, user.root, lifetime)
+
+    async def value(self, call: Call) -> Any:
+        """What it returns or yields; None, and it is not called, if its arguments are wrong."""
+        if self.key in call.returned:
+            return call.returned[self.key]
+        known = len(call.errors)
+        arguments = await self.plan.arguments(call)
+        if len(call.errors) > known:
+            return None
+        if self.has_exit:
+            value = await enter(self.func, arguments, call.exits[self.lifetime])
+        else:
+            value = await self.plan.run(arguments)
+        call.returned[self.key] = value
+        return value

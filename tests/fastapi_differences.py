@@ -1,0 +1,315 @@
+"""Where typed endpoints do not do as FastAPI's do, on purpose: what was asked, what each does, why.
+
+`DIFFERENCES` is data, and a test asks every entry of both frameworks. The page in the docs is made
+from it: ``python -m tests.fastapi_differences``.
+"""
+
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import fastapi
+from starlette.background import BackgroundTask
+from starlette.responses import PlainTextResponse
+
+from miniasgi.events import mark
+from miniasgi.testing import Client
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "against-fastapi.md"
+HEAD = """# Typed endpoints against FastAPI's
+
+The same signature and the same request are understood in the same way: hundreds of generated cases
+are asked of both frameworks (`tests/test_fastapi_oracle.py`). These differences are on purpose; a
+test asks each of them of both. What neither column has is [left out](left-out.md). This page is
+made by `python -m tests.fastapi_differences`.
+
+"""
+
+
+class Asked:
+    """One framework with one application: ``get`` and ``post`` register an endpoint at "/"."""
+
+    def __init__(self, framework: ModuleType) -> None:
+        self.framework: Any = framework
+        is_fastapi = framework is fastapi
+        self.app: Any = framework.FastAPI() if is_fastapi else framework.MiniASGI()
+
+    def get(self, endpoint: Callable[..., Any], path: str = "/") -> None:
+        self.app.get(path)(endpoint)
+
+    def post(self, endpoint: Callable[..., Any]) -> None:
+        self.app.post("/")(endpoint)
+
+    async def told(self, method: str = "GET", path: str = "/", **options: Any) -> str:
+        """Status, body, and whatever the endpoint marked; in words."""
+        async with Client(self.app, raise_background=False) as client:
+            reply = await client.request(method, path, **options)
+            await reply.finished()
+        if reply.exception is not None:
+            return f"{reply.status}, the log shows {type(reply.exception).__name__}"
+        if reply.status == 422:
+            return f"422 {[error['type'] for error in reply.json()['detail']]}"
+        plain = ("accept", "app returned")
+        events = [one for one in reply.events if one not in plain and not one.startswith("task")]
+        words = [f"{reply.status} {reply.text}", *(events if len(events) > 2 else ())]
+        return "; ".join(words)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What both do when asked the same, and why we do not do as FastAPI does."""
+
+    what: str
+    fastapi: str
+    miniasgi: str
+    why: str
+    ask: Callable[[Asked], Awaitable[str]]
+
+
+async def bare_list(asked: Asked) -> str:
+    async def read(numbers: list) -> int:  # type: ignore[type-arg]
+        return len(numbers)
+
+    asked.post(read)
+    return await asked.told("POST", json=[1, 2])
+
+
+async def tasks_or_none(asked: Asked) -> str:
+    async def read(tasks: asked.framework.BackgroundTasks | None = None) -> bool:  # type: ignore[name-defined]
+        return tasks is not None
+
+    try:
+        asked.get(read)
+    except Exception as exc:
+        return f"registration fails: {type(exc).__name__}"
+    return await asked.told()
+
+
+async def request_by_name(asked: Asked) -> str:
+    async def read(request, page: int = 1):  # type: ignore[no-untyped-def]
+        return request.method
+
+    asked.get(read)
+    return await asked.told()
+
+
+async def any_arguments(asked: Asked) -> str:
+    async def read(page: int = 1, **others: Any) -> int:
+        return page
+
+    try:
+        asked.get(read)
+    except TypeError as exc:
+        return f"registration fails: {type(exc).__name__}"
+    return await asked.told()
+
+
+async def path_mark_without_path(asked: Asked) -> str:
+    async def read(number: Annotated[int, asked.framework.Path()]) -> int:
+        return number
+
+    try:
+        asked.get(read)
+    except TypeError as exc:
+        return f"registration fails: {type(exc).__name__}"
+    return await asked.told(path="/?number=1")
+
+
+async def head(asked: Asked) -> str:
+    async def read() -> None: ...
+
+    asked.get(read)
+    return (await asked.told("HEAD"))[:3]
+
+
+async def return_annotation(asked: Asked) -> str:
+    async def read() -> dict[str, int]:
+        return {"a": "text"}  # type: ignore[dict-item]
+
+    asked.get(read)
+    return await asked.told()
+
+
+async def not_a_number(asked: Asked) -> str:
+    async def read(point: Annotated[int, asked.framework.Body()]) -> None: ...
+
+    asked.post(read)
+    return await asked.told("POST", content=b"NaN", headers={"content-type": "application/json"})
+
+
+async def http_exception(asked: Asked) -> str:
+    async def read(page: int = 1) -> None:
+        raise asked.framework.HTTPException(409, "taken")
+
+    asked.get(read)
+    return await asked.told()
+
+
+async def merged(asked: Asked) -> str:
+    async def read(tasks: asked.framework.BackgroundTasks) -> Any:  # type: ignore[name-defined]
+        tasks.add_task(mark, "injected")
+        return PlainTextResponse("", background=BackgroundTask(mark, "own"))
+
+    asked.get(read)
+    return await asked.told()
+
+
+async def scopes(asked: Asked) -> str:
+    def session() -> Iterator[None]:
+        yield
+        mark("session closes")
+
+    async def read(
+        tasks: asked.framework.BackgroundTasks,  # type: ignore[name-defined]
+        session: Annotated[None, asked.framework.Depends(session)],
+    ) -> None:
+        tasks.add_task(mark, "work")
+
+    asked.get(read)
+    return await asked.told()
+
+
+async def swallowed(asked: Asked) -> str:
+    async def careless() -> AsyncIterator[None]:
+        with suppress(KeyError):
+            yield
+
+    async def read(value: Annotated[None, asked.framework.Depends(careless)]) -> None:
+        raise KeyError("the real reason")
+
+    asked.get(read)
+    return await asked.told()
+
+
+async def late_task(asked: Asked) -> str:
+    async def late(tasks: asked.framework.BackgroundTasks) -> AsyncIterator[None]:  # type: ignore[name-defined]
+        yield
+        tasks.add_task(mark, "late")
+
+    async def read(value: Annotated[None, asked.framework.Depends(late)]) -> None: ...
+
+    asked.get(read)
+    return await asked.told()
+
+
+SENT = "response.start; response.body"
+DIFFERENCES = (
+    Difference(
+        "A parameter `numbers: list`, and JSON is sent.",
+        "422 ['missing']",
+        "200 2",
+        "A list without the type of its items is a list. FastAPI takes it for uploaded files.",
+        bare_list,
+    ),
+    Difference(
+        "A parameter `tasks: BackgroundTasks | None = None`.",
+        "registration fails: FastAPIError",
+        "200 true",
+        "It is the honest spelling of a parameter that a unit test may leave away.",
+        tasks_or_none,
+    ),
+    Difference(
+        "A parameter `request` without annotation, beside others.",
+        "422 ['missing']",
+        '200 "GET"',
+        "Nobody means a query parameter of that name.",
+        request_by_name,
+    ),
+    Difference(
+        "A parameter `**others`.",
+        "422 ['missing']",
+        "registration fails: TypeError",
+        "A signature that cannot be served fails where it is written.",
+        any_arguments,
+    ),
+    Difference(
+        "A `Path()` parameter that the path does not name.",
+        "422 ['missing']",
+        "registration fails: TypeError",
+        "The same: no request could ever be right.",
+        path_mark_without_path,
+    ),
+    Difference(
+        "HEAD, where there is GET.",
+        "405",
+        "200",
+        "RFC 9110 asks for it, and Starlette's routes have it.",
+        head,
+    ),
+    Difference(
+        "The return annotation is `dict[str, int]`, and a text is in it.",
+        "500, the log shows ResponseValidationError",
+        '200 {"a":"text"}',
+        "An annotation of what is returned is for the reader and the type checker.",
+        return_annotation,
+    ),
+    Difference(
+        "NaN is sent where an int is wanted.",
+        "500, the log shows ValueError",
+        "422 ['finite_number']",
+        "Whatever is sent, the error about it can be written.",
+        not_a_number,
+    ),
+    Difference(
+        '`HTTPException(409, "taken")`.',
+        '409 {"detail":"taken"}',
+        "409 taken",
+        "The answer to an HTTPException is Starlette's, for typed and untyped endpoints alike.",
+        http_exception,
+    ),
+    Difference(
+        "Tasks are injected, and the returned response has a background of its own.",
+        f"200 ; {SENT}; own",
+        f"200 ; {SENT}; injected; own",
+        "What was added runs. FastAPI drops the injected tasks without a word.",
+        merged,
+    ),
+    Difference(
+        "A dependency with `yield`, and a task.",
+        f"200 null; {SENT}; work; session closes",
+        f"200 null; {SENT}; session closes; work",
+        'No connection of a pool is held while the task runs; `scope="request"` is FastAPI\'s way.',
+        scopes,
+    ),
+    Difference(
+        "A dependency swallows the exception of the endpoint.",
+        "500, the log shows FastAPIError",
+        "500, the log shows KeyError",
+        "There is no response either way; what is left is the truth.",
+        swallowed,
+    ),
+    Difference(
+        "A dependency adds a task after its `yield`.",
+        "200 null",
+        f"200 null; {SENT}; late",
+        "The exits come before the tasks, so there is still time.",
+        late_task,
+    ),
+)
+
+
+async def ask(difference: Difference, framework: ModuleType) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # FastAPI's own, about odd signatures
+        return await difference.ask(Asked(framework))
+
+
+def page() -> str:
+    """The page, in Markdown."""
+    parts = [HEAD]
+    for one in DIFFERENCES:
+        parts.append(f"## {one.what}\n\n- FastAPI: {_code(one.fastapi)}\n")
+        parts.append(f"- miniasgi: {_code(one.miniasgi)}\n\n{one.why}\n\n")
+    return "".join(parts).rstrip() + "\n"
+
+
+def _code(words: str) -> str:
+    return ", then ".join(f"`{word.strip()}`" for word in words.split("; "))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
