@@ -40,7 +40,7 @@ class BackgroundTask:
     @property
     def name(self) -> str:
         """The function's own name, also through `functools.partial`; an object's class name."""
-        func = self.func
+        func: Any = self.func
         # A partial or a task, also Starlette's, holds a function and a tuple; a mock seems to.
         while isinstance(getattr(func, "args", None), tuple):
             func = func.func
