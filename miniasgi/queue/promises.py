@@ -1,0 +1,189 @@
+"""Promise, send, then run: a queue's task as the background of a response.
+
+`Promise.accept` commits the row before the first byte, born *held*: this process owns it. After the
+last byte it goes to the worker in this process, or runs here. Two commits in a job's life, not
+three: nobody has to claim it.
+
+Rules of this file: a promise is let go exactly once, by whoever comes first of the call after the
+response, `abandon`, its collection as garbage, and ``hold`` seconds. If the process dies the row is
+its dead owner's, and any worker takes it.
+"""
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+
+import anyio
+
+from miniasgi.concurrency import background_threads
+from miniasgi.events import tell
+from miniasgi.queue import store
+from miniasgi.queue.errors import QueueUnavailable
+from miniasgi.queue.jobs import Function
+from miniasgi.queue.results import AsyncResult
+from miniasgi.queue.store import Job, NewJob, Outcome
+from miniasgi.queue.worker import Worker
+from miniasgi.queue.writer import Writer
+from miniasgi.types import Background
+
+logger = logging.getLogger("miniasgi.queue")
+
+
+class Promise:
+    """One job of one response. Also ``background_tasks.add_task(promise)`` in Starlette.
+
+    ``result`` is the job's handle; its id is known before the row exists.
+    """
+
+    _job: Job | None = None
+
+    def __init__(
+        self,
+        writer: Writer,
+        function: Function,
+        new: NewJob,
+        worker: Callable[[], Worker | None],
+        hold: float,
+    ) -> None:
+        self.name = function.name
+        self.result = AsyncResult(writer, new.id)
+        self._writer = writer
+        self._function = function
+        self._new = new
+        self._worker = worker
+        self._hold = hold
+        self._held_until = 0.0
+        self._marked = False
+        self._fate = threading.Lock()  # acquired once, by whoever decides what becomes of the job
+
+    def __background__(self) -> "Promise":
+        return self
+
+    async def accept(self, *others: Background) -> None:
+        """Commit these jobs, one transaction for all on the same file: all or none.
+
+        Raises QueueUnavailable: then none is promised. The same ``task_id`` twice is one job.
+        """
+        ours = [p for p in (self, *others) if isinstance(p, Promise) and p._writer is self._writer]
+        fresh = [promise for promise in ours if promise._job is None]
+        owner = self._writer.owner.name
+        rows = [p._new._replace(state="held", owner=owner, attempt=1) for p in fresh]
+        for promise, row in zip(fresh, rows, strict=True):
+            promise._job = Job(row.id, row.task, row.arguments, 1, 0, owner)
+            promise._held_until = time.monotonic() + promise._hold
+        try:
+            written = await self._writer.arun(partial(store.insert_all, jobs=rows))
+            rest = [other for other in others if other not in ours]
+            if rest:  # another file: it cannot share our commit, so ours is taken back if it fails
+                await rest[0].accept(*rest[1:])
+        except BaseException:
+            for promise in fresh:
+                promise._take()
+            ids = [row.id for row in rows]
+            self._writer.post(partial(store.withdraw, ids=ids, owner=owner))
+            raise
+        for promise, new in zip(fresh, written, strict=True):
+            if new:
+                self._writer.promises[promise.result.id] = weakref.ref(promise)
+                tell("job.accepted", promise.name)
+            else:
+                promise._take()  # it was promised before: that promise will run it
+
+    async def __call__(self) -> None:
+        """Let the worker in this process run it, or run it here."""
+        job = self._take()
+        if job is None:
+            return
+        worker = self._worker()
+        now = time.time()
+        if (self._new.due_at or 0) > now or (worker and not worker.take(job, copy_context())):
+            self._release(job)
+        elif worker is not None:
+            self._let_go()
+        elif self._new.expires_at is not None and self._new.expires_at <= now:
+            await self._settle(job, Outcome("revoked", error="expired", attempts=1))
+        elif self._function.is_async:
+            await self._run(job)
+        else:
+            await background_threads.get().run(self._run_in_thread, job)
+
+    async def abandon(self, because: BaseException) -> None:
+        """The response failed, the promise stands: any worker may run it."""
+        job = self._take()
+        if job is not None:
+            self._release(job)
+
+    def __del__(self) -> None:
+        if self._job is not None and (job := self._take()) is not None:
+            self._release(job)
+
+    def tick(self) -> None:
+        """Called once a second: what was held too long is let go, what runs is said to run."""
+        job = self._job
+        if job is None:
+            return
+        if time.monotonic() > self._held_until and (taken := self._take()) is not None:
+            logger.warning("job %s (%s) was held for %g s", job.id, self.name, self._hold)
+            self._release(taken)
+        elif job.started_at and not self._marked and time.time() > job.started_at + 1:
+            self._marked = True
+            self._writer.post(partial(store.mark_running, job=job))
+
+    def _take(self) -> Job | None:
+        return self._job if self._fate.acquire(blocking=False) else None
+
+    def _release(self, job: Job) -> None:
+        due_at = self._new.due_at
+        state = "ready" if due_at is None or due_at <= time.time() else "scheduled"
+        self._give_back(job, Outcome(state, due_at=due_at, attempts=1))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._writer.promises.pop(self.result.id, None)
+        tell("job.released", self.name)
+
+    def _give_back(self, job: Job, outcome: Outcome) -> None:
+        work = partial(store.settle, job=job, outcome=outcome, now=time.time())
+        self._writer.post(work, wakes=True)
+
+    async def _run(self, job: Job) -> None:
+        timeout = self._function.timeout
+        outcome = None
+        try:
+            with anyio.move_on_after(timeout):
+                outcome = await self._function.run(job)
+        except BaseException:
+            # Cancelled with its server: the next attempt is any worker's.
+            self._give_back(job, Outcome("ready", error="given back: its server stopped"))
+            self._writer.promises.pop(job.id, None)
+            raise
+        if outcome is None:
+            outcome = self._function.failed(job, TimeoutError(f"ran longer than {timeout:g} s"))
+        await self._settle(job, outcome)
+
+    async def _settle(self, job: Job, outcome: Outcome) -> None:
+        work = partial(store.settle, job=job, outcome=outcome, now=time.time())
+        try:
+            if not job.settled:
+                await self._writer.arun(work, wakes=outcome.state == "scheduled")
+        except QueueUnavailable:
+            self._writer.post(work)  # until it can be written
+        self._settled(job)
+
+    def _run_in_thread(self, job: Job) -> None:
+        outcome = self._function.run_in_thread(job)
+        work = partial(store.settle, job=job, outcome=outcome, now=time.time())
+        try:
+            if not job.settled:
+                self._writer.run(work, wakes=outcome.state == "scheduled")
+        except QueueUnavailable:
+            self._writer.post(work)
+        self._settled(job)
+
+    def _settled(self, job: Job) -> None:
+        self._writer.promises.pop(job.id, None)
+        tell("job.settled", self.name)

@@ -1,0 +1,62 @@
+"""The bell: one datagram to each worker after a commit that brought work.
+
+A worker binds the unix datagram socket ``<file>-owners/<owner>.sock``. Ringing never waits and may
+be lost (a full buffer means that the worker is awake anyway): a worker also looks every second.
+"""
+
+import os
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+
+class Bell:
+    """Rings at every worker on one file, and makes the sockets that hear it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._fd = -1
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._seen: tuple[int, float] = (0, 0.0)
+        self._addresses: list[str] = []
+
+    def ring(self) -> None:
+        for address in self.addresses():
+            with suppress(OSError):  # gone, or its buffer is full
+                self._socket.sendto(b"!", address)
+
+    def addresses(self) -> list[str]:
+        """Where workers listen; looked up again when the directory changed, or after a second."""
+        try:
+            changed = os.stat(self._directory).st_mtime_ns
+        except FileNotFoundError:
+            return []
+        now = time.monotonic()
+        # The second: two changes within one tick of the kernel's clock have one mtime.
+        if changed != self._seen[0] or now > self._seen[1] + 1:
+            self._seen = (changed, now)
+            names = os.listdir(self._directory)
+            self._addresses = [self._address(name) for name in names if name.endswith(".sock")]
+        return self._addresses
+
+    def listen(self, owner: str) -> socket.socket:
+        hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        hearing.setblocking(False)
+        hearing.bind(self._address(f"{owner}.sock"))
+        return hearing
+
+    def _address(self, name: str) -> str:
+        if sys.platform != "linux":
+            return str(self._directory / name)
+        # A socket's path has at most 107 bytes; by way of the directory's descriptor it is short.
+        if self._fd < 0:
+            self._fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        return f"/proc/self/fd/{self._fd}/{name}"
+
+    def close(self) -> None:
+        self._socket.close()
+        if self._fd >= 0:
+            os.close(self._fd)
