@@ -15,6 +15,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ _FROM_TEXT: dict[type, Callable[[str], Any]] = {
     UUID: UUID,
     Decimal: Decimal,
 }
+_dumps = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one at each call
 
 
 class Signature:
@@ -32,93 +34,83 @@ class Signature:
 
     def __init__(self, func: Callable[..., Any], *, bound: bool) -> None:
         signature = inspect.signature(func)
-        parameters = list(signature.parameters.values())[1 if bound else 0 :]
-        self._name = func.__name__
+        parameters = list(signature.parameters.values())[bound:]
+        self._func = func
         self._signature = signature.replace(parameters=parameters)
         self._names = [p.name for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD]
         self._required = sum(p.default is p.empty for p in parameters)
-        self._func = func
 
-    @property
-    def _kinds(self) -> Mapping[str, Any]:
-        # On use: an annotation may name what the module defines further down.
-        self.__dict__["_kinds_seen"] = seen = self.__dict__.get("_kinds_seen") or _hints(self._func)
-        return seen
+    @cached_property  # on use: an annotation may name what its module defines further down
+    def _kinds(self) -> dict[str, Any]:
+        return _hints(self._func)
 
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """JSON of both. Raises TypeError: they do not fit the function, or are not JSON."""
         if kwargs or not self._required <= len(args) <= len(self._names):
             self._bind(args, kwargs)
-        plain = [
-            v if type(v) in _NATIVE else self._plain(v, self._name_of(i))
-            for i, v in enumerate(args)
-        ]
-        named = {k: v if type(v) in _NATIVE else self._plain(v, k) for k, v in kwargs.items()}
-        return json.dumps([plain, named], separators=(",", ":"))
+        named = {name: self._plain(value, name) for name, value in kwargs.items()}
+        return _dumps(([self._plain(v, self._name(i)) for i, v in enumerate(args)], named))
 
     def decode(self, text: str) -> tuple[list[Any], dict[str, Any]]:
         """The arguments, brought back. Raises TypeError if another version's do not fit here."""
         args, kwargs = json.loads(text)
         self._bind(args, kwargs)
-        back = [restore(v, self._kinds.get(self._name_of(i))) for i, v in enumerate(args)]
+        back = [restore(v, self._kinds.get(self._name(i))) for i, v in enumerate(args)]
         return back, {k: restore(v, self._kinds.get(k)) for k, v in kwargs.items()}
 
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         try:
             self._signature.bind(*args, **kwargs)
         except TypeError as exc:
-            raise TypeError(f"{self._name}{self._signature}: {exc}") from None
+            raise TypeError(f"{self._func.__name__}{self._signature}: {exc}") from None
 
-    def _name_of(self, position: int) -> str:
+    def _name(self, position: int) -> str:
         return self._names[position] if position < len(self._names) else f"*args[{position}]"
 
     def _plain(self, value: Any, name: str) -> Any:
+        if type(value) in _NATIVE:
+            return value
         try:
             return plain(value, self._kinds.get(name))
         except TypeError as exc:
-            raise TypeError(f"argument {name!r} of {self._name}: {exc}") from None
+            raise TypeError(f"argument {name!r} of {self._func.__name__}: {exc}") from None
 
 
 def encode_result(value: Any) -> str:
     """JSON of what a task returned; models and moments become their JSON form."""
-    return json.dumps(plain(value, ...), separators=(",", ":"))
+    return "null" if value is None else _dumps(plain(value, ...))
 
 
 def plain(value: Any, kind: Any) -> Any:
     """``value`` in JSON's types, if ``kind`` (an annotation; ``...`` for any) can bring it back."""
     cls = type(value)
-    if cls in _NATIVE:
+    if cls in _NATIVE or (cls is float and math.isfinite(value)):
         return value
-    if cls is float:
-        if math.isfinite(value):
-            return value
-        raise TypeError(f"JSON has no {value}")
-    inner = _inner(kind, cls)
     if cls in (list, tuple):
-        return [plain(item, inner) for item in value]
+        return [plain(item, _inner(kind, cls)) for item in value]
     if cls is dict:
         for key in value:
             if type(key) is not str:
                 raise TypeError(f"JSON's keys are strings, not {key!r}")
-        return {key: plain(item, inner) for key, item in value.items()}
-    if kind is ... or cls in _choices(kind):
-        if cls in _FROM_TEXT:
-            return value.isoformat() if isinstance(value, date) else str(value)
-        if dataclasses.is_dataclass(cls):
-            kinds = _hints(cls)
-            fields = dataclasses.fields(cls)
-            return {f.name: plain(getattr(value, f.name), kinds[f.name]) for f in fields}
-        if hasattr(cls, "model_validate"):
-            return value.model_dump(mode="json")
+        return {key: plain(item, _inner(kind, dict)) for key, item in value.items()}
     known = cls in _FROM_TEXT or dataclasses.is_dataclass(cls) or hasattr(cls, "model_validate")
-    hint = f"; annotate the parameter with {cls.__name__}" if known else ""
-    raise TypeError(f"{cls.__name__} is not JSON{hint}")
+    if not known or not (kind is ... or cls in _choices(kind)):
+        hint = f"; annotate the parameter with {cls.__name__}" if known else ""
+        raise TypeError(f"{value if cls is float else cls.__name__} is not JSON{hint}")
+    if cls in _FROM_TEXT:
+        return value.isoformat() if isinstance(value, date) else str(value)
+    if hasattr(cls, "model_validate"):
+        return value.model_dump(mode="json")
+    kinds = _hints(cls)
+    return {
+        f.name: plain(getattr(value, f.name), kinds.get(f.name)) for f in dataclasses.fields(value)
+    }
 
 
 def restore(value: Any, kind: Any) -> Any:
     """What `plain` made of a value, back again."""
     cls = type(value)
-    for choice in _choices(kind) if cls in (str, dict, list) else ():
+    for choice in _choices(kind) if kind and cls in (str, dict, list) else ():
         origin = typing.get_origin(choice) or choice
         if cls is str and choice in _FROM_TEXT:
             return _FROM_TEXT[choice](value)
@@ -126,11 +118,10 @@ def restore(value: Any, kind: Any) -> Any:
             return origin(restore(item, _inner(choice, origin)) for item in value)
         if cls is dict and origin is dict:
             return {key: restore(item, _inner(choice, dict)) for key, item in value.items()}
-        if cls is dict and dataclasses.is_dataclass(choice):
-            kinds = _hints(choice)
-            return choice(**{k: restore(v, kinds.get(k)) for k, v in value.items()})  # type: ignore[operator]
         if cls is dict and hasattr(choice, "model_validate"):
             return choice.model_validate(value)
+        if cls is dict and dataclasses.is_dataclass(choice):
+            return origin(**{k: restore(v, _hints(choice).get(k)) for k, v in value.items()})
     return value
 
 
@@ -143,12 +134,8 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 def _inner(kind: Any, cls: type) -> Any:
     """What ``list[X]``, ``tuple[X, ...]`` or ``dict[str, X]`` says of its items."""
-    if kind is ...:
-        return kind
-    for choice in _choices(kind):
-        if typing.get_origin(choice) is cls:
-            return typing.get_args(choice)[1 if cls is dict else 0]
-    return None
+    fitting = [choice for choice in _choices(kind) if typing.get_origin(choice) is cls]
+    return typing.get_args(fitting[0])[cls is dict] if fitting else kind if kind is ... else None
 
 
 def _hints(obj: Any) -> dict[str, Any]:

@@ -6,14 +6,12 @@ cancel passes through, because it belongs to whoever runs the function.
 
 import logging
 import os
-import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from miniasgi.concurrency import is_async_callable
@@ -67,9 +65,10 @@ class Function:
             args, kwargs = self._begin(job)
             value = self.func(*args, **kwargs)
         except (Exception, SystemExit, KeyboardInterrupt) as exc:
-            _stay_out(pid)
             return self.failed(job, exc)
-        _stay_out(pid)
+        finally:
+            if os.getpid() != pid:  # a child that the task forked came back: the job is not its
+                os._exit(0)
         return self._ended(job, value)
 
     def _begin(self, job: Job) -> tuple[list[Any], dict[str, Any]]:
@@ -95,20 +94,17 @@ class Function:
         tell("job.failed", self.name)
         error = _text(f"{type(exc).__name__}: {exc}")
         trace = _text("".join(traceback.format_exception(exc)))
-        exhausted = self.max_retries is not None and job.retries >= self.max_retries
-        if final or exhausted:
+        if final or (self.max_retries is not None and job.retries >= self.max_retries):
             logger.error("job %s (%s) failed", job.id, self.name, exc_info=exc)
-            return Outcome("failure", error=error, traceback=trace)
+            return Outcome("failure", None, error, trace)
         wait = exc.countdown if isinstance(exc, Retry) else None
         if wait is None:
             wait = backoff(job.retries, self.retry_backoff, self.retry_backoff_max)
         logger.warning("job %s (%s) will be retried in %.1f s: %s", job.id, self.name, wait, error)
-        return Outcome(
-            "scheduled", error=error, traceback=trace, due_at=time.time() + wait, retries=1
-        )
+        return Outcome("scheduled", None, error, trace, time.time() + wait, retries=1)
 
 
-def unknown(job: Job, known: list[str]) -> Outcome:
+def unknown(job: Job, known: Iterable[str]) -> Outcome:
     """The task is not known here: left for a newer worker, for an hour."""
     now = time.time()
     since = job.unknown_at or now
@@ -116,43 +112,10 @@ def unknown(job: Job, known: list[str]) -> Outcome:
     if now - since >= _UNKNOWN_LIMIT:
         logger.error("job %s failed: %s", job.id, error)
         return Outcome("failure", error=error, attempts=1)
-    return Outcome(
-        "scheduled", error=error, due_at=now + _UNKNOWN_WAIT, attempts=1, unknown_at=since
-    )
+    due_at = now + _UNKNOWN_WAIT
+    return Outcome("scheduled", error=error, due_at=due_at, unknown_at=since, attempts=1)
 
 
 def _text(text: str) -> str:
     # SQLite takes no lone surrogates, and an exception may carry any text of any length.
     return text[:65_536].encode("utf-8", "backslashreplace").decode()
-
-
-def _stay_out(pid: int) -> None:
-    """A child that a task forked and that came back out of it must not settle the job."""
-    if os.getpid() != pid:
-        os._exit(0)
-
-
-class Threads:
-    """Threads for ``def`` tasks: reused, and daemons, so that a stuck one cannot keep a process."""
-
-    def __init__(self) -> None:
-        self._calls: SimpleQueue[Callable[[], Any]] = SimpleQueue()
-        self._idle = threading.Semaphore(0)
-
-    def submit(self, call: Callable[[], Any]) -> None:
-        self._calls.put(call)
-        if not self._idle.acquire(blocking=False):
-            threading.Thread(target=self._work, name="miniasgi task", daemon=True).start()
-
-    def _work(self) -> None:
-        call: Callable[[], Any] | None
-        while True:
-            try:
-                call = self._calls.get(timeout=10.0)
-            except Empty:
-                if self._idle.acquire(blocking=False):
-                    return
-                continue
-            call()
-            call = None  # or it would live until the next one
-            self._idle.release()

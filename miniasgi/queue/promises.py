@@ -5,8 +5,8 @@ last byte it goes to the worker in this process, or runs here. Two commits in a 
 three: nobody has to claim it.
 
 Rules of this file: a promise is let go exactly once, by whoever comes first of the call after the
-response, `abandon`, its collection as garbage, and ``hold`` seconds. If the process dies the row is
-its dead owner's, and any worker takes it.
+response, `abandon`, its collection as garbage, and ``hold`` seconds. If the process dies, the row
+is its dead owner's and any worker takes it.
 """
 
 import logging
@@ -15,7 +15,6 @@ import time
 import weakref
 from collections.abc import Callable
 from contextvars import copy_context
-from functools import partial
 
 import anyio
 
@@ -39,7 +38,7 @@ class Promise:
     ``result`` is the job's handle; its id is known before the row exists.
     """
 
-    _job: Job | None = None
+    _job: Job | None = None  # once accepted
 
     def __init__(
         self,
@@ -56,9 +55,9 @@ class Promise:
         self._new = new
         self._worker = worker
         self._hold = hold
-        self._held_until = 0.0
+        self._held_until = float("inf")
         self._marked = False
-        self._fate = threading.Lock()  # acquired once, by whoever decides what becomes of the job
+        self._fate = threading.Lock()  # acquired once, by who decides what becomes of the job
 
     def __background__(self) -> "Promise":
         return self
@@ -73,39 +72,39 @@ class Promise:
         owner = self._writer.owner.name
         rows = [p._new._replace(state="held", owner=owner, attempt=1) for p in fresh]
         for promise, row in zip(fresh, rows, strict=True):
-            promise._job = Job(row.id, row.task, row.arguments, 1, 0, owner)
-            promise._held_until = time.monotonic() + promise._hold
+            promise._job = Job(row.id, row.task, row.arguments, owner, attempt=1)
         try:
-            written = await self._writer.arun(partial(store.insert_all, jobs=rows))
+            written = await self._writer.arun(lambda db: [store.insert(db, row) for row in rows])
             rest = [other for other in others if other not in ours]
-            if rest:  # another file: it cannot share our commit, so ours is taken back if it fails
+            if rest:  # on another file: it cannot share our commit, so if it fails ours is undone
                 await rest[0].accept(*rest[1:])
         except BaseException:
             for promise in fresh:
                 promise._take()
-            ids = [row.id for row in rows]
-            self._writer.post(partial(store.withdraw, ids=ids, owner=owner))
+            self._writer.post(lambda db: store.withdraw(db, rows))
             raise
-        for promise, new in zip(fresh, written, strict=True):
-            if new:
+        for promise, is_new in zip(fresh, written, strict=True):
+            if is_new:
+                promise._held_until = time.monotonic() + promise._hold
                 self._writer.promises[promise.result.id] = weakref.ref(promise)
                 tell("job.accepted", promise.name)
             else:
                 promise._take()  # it was promised before: that promise will run it
 
     async def __call__(self) -> None:
-        """Let the worker in this process run it, or run it here."""
-        job = self._take()
+        """Let the worker in this process run it, or run it here. Raises nothing of the task's."""
+        job, new, worker, now = self._take(), self._new, self._worker(), time.time()
         if job is None:
             return
-        worker = self._worker()
-        now = time.time()
-        if (self._new.due_at or 0) > now or (worker and not worker.take(job, copy_context())):
+        if new.due_at is not None and new.due_at > now:
             self._release(job)
-        elif worker is not None:
-            self._let_go()
-        elif self._new.expires_at is not None and self._new.expires_at <= now:
+        elif new.expires_at is not None and new.expires_at <= now:
             await self._settle(job, Outcome("revoked", error="expired", attempts=1))
+        elif worker is not None:
+            if worker.take(job, copy_context()):
+                self._let_go()
+            else:
+                self._release(job)
         elif self._function.is_async:
             await self._run(job)
         else:
@@ -113,25 +112,24 @@ class Promise:
 
     async def abandon(self, because: BaseException) -> None:
         """The response failed, the promise stands: any worker may run it."""
-        job = self._take()
-        if job is not None:
+        if (job := self._take()) is not None:
             self._release(job)
 
     def __del__(self) -> None:
-        if self._job is not None and (job := self._take()) is not None:
-            self._release(job)
+        if self._job is not None and self._take() is not None:
+            self._release(self._job)
 
     def tick(self) -> None:
         """Called once a second: what was held too long is let go, what runs is said to run."""
         job = self._job
         if job is None:
             return
-        if time.monotonic() > self._held_until and (taken := self._take()) is not None:
+        if time.monotonic() > self._held_until and self._take() is not None:
             logger.warning("job %s (%s) was held for %g s", job.id, self.name, self._hold)
-            self._release(taken)
+            self._release(job)
         elif job.started_at and not self._marked and time.time() > job.started_at + 1:
             self._marked = True
-            self._writer.post(partial(store.mark_running, job=job))
+            self._writer.post(lambda db: store.mark_running(db, job))
 
     def _take(self) -> Job | None:
         return self._job if self._fate.acquire(blocking=False) else None
@@ -139,16 +137,12 @@ class Promise:
     def _release(self, job: Job) -> None:
         due_at = self._new.due_at
         state = "ready" if due_at is None or due_at <= time.time() else "scheduled"
-        self._give_back(job, Outcome(state, due_at=due_at, attempts=1))
+        self._write(job, Outcome(state, due_at=due_at, attempts=1))
         self._let_go()
 
     def _let_go(self) -> None:
         self._writer.promises.pop(self.result.id, None)
         tell("job.released", self.name)
-
-    def _give_back(self, job: Job, outcome: Outcome) -> None:
-        work = partial(store.settle, job=job, outcome=outcome, now=time.time())
-        self._writer.post(work, wakes=True)
 
     async def _run(self, job: Job) -> None:
         timeout = self._function.timeout
@@ -156,9 +150,8 @@ class Promise:
         try:
             with anyio.move_on_after(timeout):
                 outcome = await self._function.run(job)
-        except BaseException:
-            # Cancelled with its server: the next attempt is any worker's.
-            self._give_back(job, Outcome("ready", error="given back: its server stopped"))
+        except BaseException:  # cancelled with its server: the next attempt is any worker's
+            self._write(job, Outcome("ready", error="given back: its server stopped"))
             self._writer.promises.pop(job.id, None)
             raise
         if outcome is None:
@@ -166,23 +159,30 @@ class Promise:
         await self._settle(job, outcome)
 
     async def _settle(self, job: Job, outcome: Outcome) -> None:
-        work = partial(store.settle, job=job, outcome=outcome, now=time.time())
+        now = time.time()
         try:
-            if not job.settled:
-                await self._writer.arun(work, wakes=outcome.state == "scheduled")
+            await self._writer.arun(
+                lambda db: job.settled or store.settle(db, job, outcome, now), outcome.brings_work
+            )
         except QueueUnavailable:
-            self._writer.post(work)  # until it can be written
+            self._write(job, outcome)
         self._settled(job)
 
     def _run_in_thread(self, job: Job) -> None:
         outcome = self._function.run_in_thread(job)
-        work = partial(store.settle, job=job, outcome=outcome, now=time.time())
+        now = time.time()
         try:
-            if not job.settled:
-                self._writer.run(work, wakes=outcome.state == "scheduled")
+            self._writer.run(
+                lambda db: job.settled or store.settle(db, job, outcome, now), outcome.brings_work
+            )
         except QueueUnavailable:
-            self._writer.post(work)
+            self._write(job, outcome)
         self._settled(job)
+
+    def _write(self, job: Job, outcome: Outcome) -> None:
+        """Settle as soon as it can be written, without waiting for it."""
+        now = time.time()
+        self._writer.post(lambda db: store.settle(db, job, outcome, now), outcome.brings_work)
 
     def _settled(self, job: Job) -> None:
         self._writer.promises.pop(job.id, None)

@@ -2,21 +2,14 @@
 
 import json
 import time
-from functools import partial
 from typing import Any
 
 from miniasgi.queue import store
 from miniasgi.queue.errors import JobFailed
 from miniasgi.queue.writer import Writer
 
-_STATES = {
-    "held": "PENDING",
-    "running": "STARTED",
-    "success": "SUCCESS",
-    "failure": "FAILURE",
-    "revoked": "REVOKED",
-}
 _PHASES = {
+    "UNKNOWN": "unknown",
     "PENDING": "pending",
     "RETRY": "pending",
     "STARTED": "running",
@@ -26,10 +19,13 @@ _PHASES = {
 }
 
 
-def state_of(row: store.Row) -> str:
+def state_of(row: store.Row | None) -> str:
     """Celery's word for a row's state; RETRY for what waits after a failure."""
-    waiting = "RETRY" if row["retries"] else "PENDING"
-    return _STATES.get(row["state"], waiting)
+    if row is None:
+        return "UNKNOWN"
+    if row["state"] in ("ready", "scheduled", "held"):
+        return "RETRY" if row["retries"] else "PENDING"
+    return "STARTED" if row["state"] == "running" else str(row["state"]).upper()
 
 
 class AsyncResult:
@@ -48,19 +44,13 @@ class AsyncResult:
     def __repr__(self) -> str:
         return f"AsyncResult({self.id!r})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AsyncResult) and other.id == self.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
     @property
     def row(self) -> store.Row | None:
         """The job's row as it is stored, or None."""
         return self._pinned[0] if self._pinned else self._read()
 
     def _read(self) -> store.Row | None:
-        return self._writer.read(partial(store.find, id=self.id))
+        return self._writer.read(lambda db: store.find(db, self.id))
 
     async def arefresh(self) -> "AsyncResult":
         """Read the row off the loop and keep it for the properties."""
@@ -72,28 +62,17 @@ class AsyncResult:
     @property
     def state(self) -> str:
         """PENDING, STARTED, RETRY, SUCCESS, FAILURE, REVOKED, or UNKNOWN."""
-        row = self.row
-        return "UNKNOWN" if row is None else state_of(row)
-
-    status = state
+        return state_of(self.row)
 
     @property
     def phase(self) -> str:
         """pending, running, completed, failed, or unknown."""
-        return _PHASES.get(self.state, "unknown")
+        return _PHASES[self.state]
 
     @property
     def result(self) -> Any:
         """What the task returned; the `JobFailed` it ended with; None before its end."""
-        row = self.row
-        if row is None or row["settled_at"] is None:
-            return None
-        if row["state"] == "success":
-            return json.loads(row["result"])
-        state = state_of(row)
-        return JobFailed(row["error"] or state.lower(), state)
-
-    info = result
+        return _result(self.row)
 
     @property
     def traceback(self) -> str | None:
@@ -101,13 +80,15 @@ class AsyncResult:
         row = self.row
         return None if row is None else row["traceback"]
 
+    status = state
+    info = result
+
     def exists(self) -> bool:
         return self.row is not None
 
     def ready(self) -> bool:
         """Has it ended, either way?"""
-        row = self.row
-        return row is not None and row["settled_at"] is not None
+        return _PHASES[self.state] in ("completed", "failed")
 
     def successful(self) -> bool:
         return self.state == "SUCCESS"
@@ -120,49 +101,50 @@ class AsyncResult:
 
         Raises JobFailed, TimeoutError, or LookupError for an id that does not exist.
         """
-        until, wait = _wait(timeout)
-        while not self._look(until):
+        until, wait = time.monotonic() + (timeout or 1e9), 0.001
+        while not (row := self._ended(until)):
             time.sleep(wait := min(wait * 1.5, 0.1))
-        return self._value()
+        return _value(row)
 
     async def aget(self, timeout: float | None = None) -> Any:
         """The same, awaited."""
         from anyio import sleep
 
-        until, wait = _wait(timeout)
-        while not self._look(until):
+        until, wait = time.monotonic() + (timeout or 1e9), 0.001
+        while not (row := self._ended(until)):
             await sleep(wait := min(wait * 1.5, 0.1))
-        return self._value()
+        return _value(row)
 
-    def _look(self, until: float) -> bool:
+    def _ended(self, until: float) -> store.Row | None:
         row = self._read()
         if row is None:
             raise LookupError(f"no job {self.id!r} in {self._writer.path}")
-        if row["settled_at"] is None:
-            if time.monotonic() > until:
-                raise TimeoutError(f"job {self.id} is {state_of(row)} still")
-            return False
-        self._pinned = (row,)
-        return True
-
-    def _value(self) -> Any:
-        value = self.result
-        self._pinned = None
-        if isinstance(value, JobFailed):
-            raise value
-        return value
+        if row["settled_at"] is None and time.monotonic() > until:
+            raise TimeoutError(f"job {self.id} is {state_of(row)} still")
+        return None if row["settled_at"] is None else row
 
     def revoke(self) -> bool:
         """A waiting job never runs; a running ``async def`` is cancelled within about a second.
 
         A thread cannot be stopped: its job is REVOKED when it ends. False if it had ended already.
         """
-        return self._writer.run(partial(store.revoke, id=self.id, now=time.time()))
+        return self._writer.run(lambda db: store.revoke(db, self.id, time.time()))
 
     def forget(self) -> bool:
         """Delete the row of a job that has ended."""
-        return self._writer.run(partial(store.forget, id=self.id))
+        return self._writer.run(lambda db: store.forget(db, self.id))
 
 
-def _wait(timeout: float | None) -> tuple[float, float]:
-    return time.monotonic() + (float("inf") if timeout is None else timeout), 0.001
+def _result(row: store.Row | None) -> Any:
+    if row is None or row["settled_at"] is None:
+        return None
+    if row["state"] == "success":
+        return json.loads(row["result"])
+    return JobFailed(row["error"] or row["state"], state_of(row))
+
+
+def _value(row: store.Row) -> Any:
+    value = _result(row)
+    if isinstance(value, JobFailed):
+        raise value
+    return value

@@ -10,11 +10,10 @@ A *job* is a row. Its states, and what moves it from one to the next::
 
 Rules of this file: functions take the connection first and neither begin nor commit (`writer`
 does); a job that somebody owns is changed only by that owner in that attempt, or after the owner's
-death; nothing iterates a cursor slowly, because an open snapshot would let the WAL grow.
+death; no cursor is read slowly, because an open snapshot would let the log grow.
 Sources: sqlite.org/wal.html, sqlite.org/partialindex.html.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,8 +57,56 @@ MIGRATIONS = [
     """,
 ]
 
-Row = sqlite3.Row
 DAY = 86_400.0
+Row = sqlite3.Row
+
+
+class NewJob(NamedTuple):
+    """What is known of a job before its row exists."""
+
+    id: str
+    queue: str
+    task: str
+    arguments: str
+    state: str
+    priority: int
+    created_at: float
+    due_at: float | None = None
+    expires_at: float | None = None
+    owner: str | None = None
+    attempt: int = 0
+
+
+@dataclass(slots=True)
+class Job:
+    """A job in its owner's hands. A task with ``bind=True`` gets it as its first argument."""
+
+    id: str
+    task: str
+    arguments: str
+    owner: str
+    attempt: int
+    retries: int = 0
+    unknown_at: float | None = None
+    started_at: float = 0.0  # 0: its code has not begun here
+    settled: bool = False
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended: the job's next state and what to write beside it."""
+
+    state: str
+    result: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+    due_at: float | None = None
+    unknown_at: float | None = None
+    retries: int = 0  # to add
+    attempts: int = 0  # to take back: the task's code did not begin
+
+    @property
+    def brings_work(self) -> bool:
+        return self.state in ("ready", "scheduled")
 
 
 def connect(path: Path, durability: str) -> sqlite3.Connection:
@@ -69,7 +116,7 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
     """
     db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     try:
-        db.row_factory = sqlite3.Row
+        db.row_factory = Row
         db.execute("pragma journal_mode = wal")
         db.execute(f"pragma synchronous = {'full' if durability == 'power' else 'normal'}")
         db.execute("pragma fullfsync = 1")  # macOS: fsync alone does not reach the platter
@@ -84,7 +131,7 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    db.row_factory = sqlite3.Row
+    db.row_factory = Row
     db.execute("pragma query_only = 1")
     return db
 
@@ -102,24 +149,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         db.executescript(f"begin; {script}; insert into miniasgi_schema values ({number}); commit;")
 
 
-# Making jobs
-
-
-class NewJob(NamedTuple):
-    """What is known of a job before its row exists."""
-
-    id: str
-    queue: str
-    task: str
-    arguments: str
-    state: str
-    priority: int
-    created_at: float
-    due_at: float | None
-    expires_at: float | None
-    owner: str | None = None
-    attempt: int = 0
-
+# The life of a job
 
 _INSERT = (
     f"insert into miniasgi_job ({', '.join(NewJob._fields)}) "
@@ -135,48 +165,12 @@ def insert(db: sqlite3.Connection, job: NewJob) -> bool:
     if db.execute(_INSERT, job).rowcount:
         return True
     there = find(db, job.id)
-    for field in ("queue", "task", "arguments"):
-        if there is not None and there[field] != getattr(job, field):
-            raise ValueError(
-                f"task_id {job.id!r} is taken by {there['task']}{there['arguments']}, "
-                f"which is not {job.task}{job.arguments}"
-            )
+    if there is not None and tuple(there)[2:5] != job[1:4]:
+        raise ValueError(
+            f"task_id {job.id!r} is taken by {there['task']}{there['arguments']} "
+            f"in queue {there['queue']!r}, which is not {job.task}{job.arguments}"
+        )
     return False
-
-
-def insert_all(db: sqlite3.Connection, jobs: Sequence[NewJob]) -> list[bool]:
-    return [insert(db, job) for job in jobs]
-
-
-# Taking and settling them
-
-
-@dataclass(slots=True)
-class Job:
-    """A job in its owner's hands."""
-
-    id: str
-    task: str
-    arguments: str
-    attempt: int
-    retries: int
-    owner: str
-    unknown_at: float | None = None
-    started_at: float = 0.0
-    settled: bool = False
-
-
-class Outcome(NamedTuple):
-    """How an attempt ended: the job's next state and what to write beside it."""
-
-    state: str
-    result: str | None = None
-    error: str | None = None
-    traceback: str | None = None
-    due_at: float | None = None
-    retries: int = 0  # to add
-    attempts: int = 0  # to take back: the task's code did not begin
-    unknown_at: float | None = None
 
 
 _CLAIM = """
@@ -185,8 +179,7 @@ _CLAIM = """
         select seq from miniasgi_job where queue = ? and state = 'ready'
         and not exists (select 1 from miniasgi_paused as p where p.queue = miniasgi_job.queue)
         order by priority desc, seq limit ?)
-    returning id, task, arguments, attempt, retries, owner, unknown_at, started_at,
-        priority, seq, expires_at
+    returning id, task, arguments, owner, attempt, retries, unknown_at, priority, seq, expires_at
 """
 
 
@@ -197,7 +190,7 @@ def claim(db: sqlite3.Connection, queue: str, owner: str, limit: int, now: float
         rows.sort(key=lambda row: (-row["priority"], row["seq"]))
     jobs = []
     for row in rows:
-        job = Job(*row[:8])
+        job = Job(*row[:7])
         if row["expires_at"] is not None and row["expires_at"] <= now:
             settle(db, job, Outcome("revoked", error="expired", attempts=1), now)
         else:
@@ -205,28 +198,19 @@ def claim(db: sqlite3.Connection, queue: str, owner: str, limit: int, now: float
     return jobs + claim(db, queue, owner, limit - len(jobs), now) if len(jobs) < len(rows) else jobs
 
 
-_SETTLE = """
-    update miniasgi_job set
-        state = case when revoking then 'revoked' else :state end,
-        settled_at = case when revoking or :state in ('success', 'failure', 'revoked')
-            then :now end,
-        owner = null, result = :result, error = :error, traceback = :traceback,
-        due_at = :due_at, retries = retries + :retries, attempt = attempt - :attempts,
-        unknown_at = :unknown_at, started_at = :started_at
-    where id = :id and owner = :owner and attempt = :attempt
-"""
-
-
 def settle(db: sqlite3.Connection, job: Job, outcome: Outcome, now: float) -> bool:
     """Write how the attempt ended. False: the job is not this owner's attempt any more."""
-    values = outcome._asdict() | {
-        "now": now,
-        "id": job.id,
-        "owner": job.owner,
-        "attempt": job.attempt,
-        "started_at": job.started_at or None,
-    }
-    return bool(db.execute(_SETTLE, values).rowcount)
+    ended = None if outcome.brings_work else now
+    return bool(
+        db.execute(
+            "update miniasgi_job set state = case when revoking then 'revoked' else ? end,"
+            "result = ?, error = ?, traceback = ?, due_at = ?, unknown_at = ?,"
+            "retries = retries + ?, attempt = attempt - ?, owner = null, started_at = ?,"
+            "settled_at = case when revoking then ? else ? end "
+            "where id = ? and owner = ? and attempt = ?",
+            (*outcome, job.started_at or None, now, ended, job.id, job.owner, job.attempt),
+        ).rowcount
+    )
 
 
 def mark_running(db: sqlite3.Connection, job: Job) -> None:
@@ -238,25 +222,10 @@ def mark_running(db: sqlite3.Connection, job: Job) -> None:
     )
 
 
-def withdraw(db: sqlite3.Connection, ids: Sequence[str], owner: str) -> None:
+def withdraw(db: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
     """Take back what was accepted a moment ago and has not begun."""
-    db.executemany(
-        "delete from miniasgi_job where id = ? and owner = ? and state = 'held'",
-        [(id, owner) for id in ids],
-    )
-
-
-# Chores
-
-
-def outlook(db: sqlite3.Connection, queue: str) -> tuple[bool, float | None]:
-    """Is a job ready, and when is the next one due?"""
-    row = db.execute(
-        "select exists (select 1 from miniasgi_job where queue = ?1 and state = 'ready'),"
-        "(select min(due_at) from miniasgi_job where queue = ?1 and state = 'scheduled')",
-        (queue,),
-    ).fetchone()
-    return bool(row[0]), row[1]
+    sql = "delete from miniasgi_job where id = ? and owner = ? and state = 'held'"
+    db.executemany(sql, [(job.id, job.owner) for job in jobs])
 
 
 def promote(db: sqlite3.Connection, queue: str, now: float) -> None:
@@ -269,10 +238,8 @@ def promote(db: sqlite3.Connection, queue: str, now: float) -> None:
 
 
 def owners(db: sqlite3.Connection, queue: str) -> list[str]:
-    found = db.execute(
-        "select distinct owner from miniasgi_job where owner is not null and queue = ?", (queue,)
-    )
-    return [row[0] for row in found.fetchall()]
+    sql = "select distinct owner from miniasgi_job where owner is not null and queue = ?"
+    return [row[0] for row in db.execute(sql, (queue,)).fetchall()]
 
 
 def recover(
@@ -283,33 +250,22 @@ def recover(
     now: float,
 ) -> int:
     """Give back the jobs of dead owners; one that has crashed too often is a failure."""
-    recovered = 0
-    for owner in owners(db, queue):
-        if is_alive(owner):
-            continue
-        rows = db.execute(
-            "select id, crashes + 1 as crashes from miniasgi_job where owner = ? and queue = ?",
-            (owner, queue),
-        ).fetchall()
-        for id, crashes in rows:
-            wait = crash_backoff(crashes)
-            state, due_at, error, settled_at = (
-                "scheduled" if wait else "ready",
-                now + wait,
-                None,
-                None,
-            )
-            if max_crashes is not None and crashes >= max_crashes:
-                error, settled_at = f"worker died {crashes} times in this job", now
-                state = "failure"
-            db.execute(
-                "update miniasgi_job set state = case when revoking then 'revoked' else ? end,"
-                "settled_at = case when revoking then ? else ? end,"
-                "owner = null, crashes = ?, due_at = ?, error = ? where id = ? and owner = ?",
-                (state, now, settled_at, crashes, due_at, error, id, owner),
-            )
-        recovered += len(rows)
-    return recovered
+    dead = [owner for owner in owners(db, queue) if not is_alive(owner)]
+    sql = "select id, crashes + 1, revoking from miniasgi_job where owner = ? and queue = ?"
+    jobs = [row for owner in dead for row in db.execute(sql, (owner, queue)).fetchall()]
+    for id, crashes, revoking in jobs:
+        wait = crash_backoff(crashes)
+        state, ended = "scheduled" if wait else "ready", None
+        if revoking:
+            state, ended = "revoked", now
+        elif max_crashes is not None and crashes >= max_crashes:
+            state, ended = "failure", now
+        db.execute(
+            "update miniasgi_job set state = ?, settled_at = ?, crashes = ?, due_at = ?,"
+            "error = ?, owner = null where id = ?",
+            (state, ended, crashes, now + wait, f"worker died, {crashes} times so far", id),
+        )
+    return len(jobs)
 
 
 def forgive(db: sqlite3.Connection, owner: str) -> None:
@@ -317,28 +273,19 @@ def forgive(db: sqlite3.Connection, owner: str) -> None:
     db.execute("update miniasgi_job set crashes = crashes - 1 where owner = ?", (owner,))
 
 
-def revoking(db: sqlite3.Connection, owner: str) -> list[str]:
-    found = db.execute("select id from miniasgi_job where owner = ? and revoking", (owner,))
-    return [row[0] for row in found.fetchall()]
-
-
-def prune(
-    db: sqlite3.Connection, state: str, before: float, limit: int = 500, queue: str | None = None
+def delete(
+    db: sqlite3.Connection, state: str, before: float, queue: str | None = None, limit: int = 2000
 ) -> int:
-    """Delete jobs that ended in ``state`` before a moment; returns how many."""
+    """Delete up to ``limit`` unowned jobs that are in ``state`` since before a moment."""
     return db.execute(
-        "delete from miniasgi_job where seq in (select seq from miniasgi_job where state = ? "
-        "and settled_at is not null and settled_at <= ? and queue = coalesce(?, queue) limit ?)",
+        "delete from miniasgi_job where seq in (select seq from miniasgi_job where state = ? and "
+        "owner is null and coalesce(settled_at, created_at) <= ? and queue = coalesce(?, queue) "
+        "limit ?)",
         (state, before, queue, limit),
     ).rowcount
 
 
-# Looking, and what people ask for
-
-
-def find(db: sqlite3.Connection, id: str) -> Row | None:
-    row: Row | None = db.execute("select * from miniasgi_job where id = ?", (id,)).fetchone()
-    return row
+# What people ask of it
 
 
 def revoke(db: sqlite3.Connection, id: str, now: float) -> bool:
@@ -369,14 +316,6 @@ def forget(db: sqlite3.Connection, id: str) -> bool:
     return bool(db.execute(sql, (id,)).rowcount)
 
 
-def purge_waiting(db: sqlite3.Connection, queue: str | None, limit: int = 500) -> int:
-    return db.execute(
-        "delete from miniasgi_job where seq in (select seq from miniasgi_job "
-        "where state in ('ready', 'scheduled') and queue = coalesce(?, queue) limit ?)",
-        (queue, limit),
-    ).rowcount
-
-
 def pause(db: sqlite3.Connection, queue: str) -> None:
     db.execute("insert or ignore into miniasgi_paused values (?)", (queue,))
 
@@ -385,44 +324,45 @@ def resume(db: sqlite3.Connection, queue: str) -> None:
     db.execute("delete from miniasgi_paused where queue = ?", (queue,))
 
 
-def counts(db: sqlite3.Connection) -> dict[str, dict[str, Any]]:
-    """Per queue: jobs by state, the oldest ready one's ``waiting_since``, ``paused``."""
-    found: dict[str, dict[str, Any]] = {}
-    for queue, state, count, oldest in db.execute(
-        "select queue, state, count(*), min(created_at) from miniasgi_job group by queue, state"
-    ).fetchall():
-        about = found.setdefault(queue, {"jobs": {}, "waiting_since": None, "paused": False})
-        about["jobs"][state] = count
-        if state == "ready":
-            about["waiting_since"] = oldest
-    for (queue,) in db.execute("select queue from miniasgi_paused").fetchall():
-        empty: dict[str, Any] = {"jobs": {}, "waiting_since": None}
-        found.setdefault(queue, empty)["paused"] = True
-    return found
+# Looking
+
+
+def outlook(db: sqlite3.Connection, queue: str) -> tuple[bool, float | None]:
+    """Is a job ready, and when is the next one due?"""
+    ready = "select 1 from miniasgi_job where queue = ?1 and state = 'ready'"
+    due = "select min(due_at) from miniasgi_job where queue = ?1 and state = 'scheduled'"
+    row = db.execute(f"select exists ({ready}), ({due})", (queue,)).fetchone()
+    return bool(row[0]), row[1]
+
+
+def revoking(db: sqlite3.Connection, owner: str) -> list[str]:
+    sql = "select id from miniasgi_job where owner = ? and revoking"
+    return [row[0] for row in db.execute(sql, (owner,)).fetchall()]
+
+
+def find(db: sqlite3.Connection, id: str) -> Row | None:
+    row: Row | None = db.execute("select * from miniasgi_job where id = ?", (id,)).fetchone()
+    return row
 
 
 def select(
-    db: sqlite3.Connection,
-    *,
-    queue: str | None = None,
-    states: Sequence[str] = (),
-    task: str | None = None,
-    error: str | None = None,
-    before: int | None = None,
-    limit: int = 50,
+    db: sqlite3.Connection, *, limit: int = 50, before: int | None = None, **equal: Any
 ) -> list[Row]:
-    """Jobs, newest first; ``before`` is the seq of the last one seen."""
-    return db.execute(
-        "select * from miniasgi_job where queue = coalesce(:queue, queue) "
-        "and task = coalesce(:task, task) and (:error is null or error = :error) "
-        "and (:states = '[]' or state in (select value from json_each(:states))) "
-        "and seq < coalesce(:before, 9e18) order by seq desc limit :limit",
-        {
-            "queue": queue,
-            "task": task,
-            "error": error,
-            "states": json.dumps(list(states)),
-            "before": before,
-            "limit": limit,
-        },
-    ).fetchall()
+    """Jobs whose columns have these values, newest first; ``before``: the seq of the last seen."""
+    where = ["seq < ?", *(f"{column} = ?" for column in equal)]
+    sql = f"select * from miniasgi_job where {' and '.join(where)} order by seq desc limit ?"
+    return db.execute(sql, (before or 1 << 62, *equal.values(), limit)).fetchall()
+
+
+def counts(db: sqlite3.Connection) -> dict[str, dict[str, Any]]:
+    """For each queue: jobs by state, since when the oldest ready one waits, is it paused."""
+    found: dict[str, dict[str, Any]] = {}
+    sql = "select queue, state, count(*), min(created_at) from miniasgi_job group by queue, state"
+    paused = [row[0] for row in db.execute("select queue from miniasgi_paused").fetchall()]
+    rows = [tuple(row) for row in db.execute(sql).fetchall()]
+    for queue, state, count, oldest in rows + [(queue, "ready", 0, None) for queue in paused]:
+        empty: dict[str, Any] = {"jobs": {}, "waiting_since": None, "paused": queue in paused}
+        about = found.setdefault(queue, empty)
+        about["jobs"].setdefault(state, count)
+        about["waiting_since"] = oldest if state == "ready" and count else about["waiting_since"]
+    return found

@@ -19,10 +19,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 from miniasgi.queue import store
 from miniasgi.queue.jobs import Function, current_job
@@ -76,13 +75,13 @@ class Task:
     def delay(self, *args: Any, **kwargs: Any) -> AsyncResult:
         """Put a job into the queue: when this returns it is on disk. Blocks for one commit."""
         new = self._new(args, kwargs)
-        self.queue.writer.run(partial(store.insert, job=new), wakes=True)
+        self.queue.writer.run(lambda db: store.insert(db, new), wakes=True)
         return self.queue.AsyncResult(new.id)
 
     async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult:
         """The same, awaited: many callers share one commit and the loop is never blocked."""
         new = self._new(args, kwargs)
-        await self.queue.writer.arun(partial(store.insert, job=new), wakes=True)
+        await self.queue.writer.arun(lambda db: store.insert(db, new), wakes=True)
         return self.queue.AsyncResult(new.id)
 
     def apply_async(
@@ -113,24 +112,17 @@ class Task:
     def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
         options = self._options
         now = time.time()
-        due_at = None if options.countdown is None else now + options.countdown
-        if options.eta is not None:
-            due_at = _moment(options.eta, "eta")
-        expires_at = None
-        if isinstance(options.expires, datetime):
-            expires_at = _moment(options.expires, "expires")
-        elif options.expires is not None:
-            expires_at = now + options.expires
+        due_at = _moment(options.eta, 0.0) or _moment(options.countdown, now)
         return NewJob(
-            id=options.task_id or new_id(now),
-            queue=self.queue.name,
-            task=self.name,
-            arguments=self.function.signature.encode(args, kwargs),
-            state="ready" if due_at is None or due_at <= now else "scheduled",
-            priority=self.priority if options.priority is None else options.priority,
-            created_at=now,
-            due_at=due_at,
-            expires_at=expires_at,
+            options.task_id or new_id(now),
+            self.queue.name,
+            self.name,
+            self.function.signature.encode(args, kwargs),
+            "ready" if due_at is None or due_at <= now else "scheduled",
+            self.priority if options.priority is None else options.priority,
+            now,
+            due_at,
+            _moment(options.expires, now),
         )
 
 
@@ -141,20 +133,19 @@ class AsyncTask(Task):
         return await self.function.func(*args, **kwargs)
 
 
-def _moment(value: datetime | float, name: str) -> float:
-    if not isinstance(value, datetime):
-        return float(value)
-    if value.tzinfo is None:
-        raise ValueError(f"{name} {value.isoformat()} needs a time zone")
-    return value.timestamp()
+def _moment(when: datetime | float | None, origin: float) -> float | None:
+    if not isinstance(when, datetime):
+        return None if when is None else origin + when
+    if when.tzinfo is None:
+        raise ValueError(f"{when.isoformat()} needs a time zone")
+    return when.timestamp()
 
 
 def new_id(now: float) -> str:
     """A UUID of version 7: ordered by time, so that it is a cheap key, and not to be guessed."""
-    random = int.from_bytes(os.urandom(10))
-    bits = int(now * 1000) << 80 | 7 << 76 | (random >> 68) << 64 | 2 << 62 | random & (1 << 62) - 1
-    text = f"{bits:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    time, random = f"{int(now * 1000):012x}", os.urandom(10).hex()
+    variant = "89ab"[int(random[3], 16) & 3]
+    return f"{time[:8]}-{time[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
 
 
 class Queue:
@@ -191,20 +182,6 @@ class Queue:
     def __repr__(self) -> str:
         return f"Queue({self.name!r}, {self.broker!r})"
 
-    @overload
-    def task(self, func: Callable[..., Any]) -> Task: ...
-    @overload
-    def task(
-        self,
-        *,
-        max_retries: int | None = 0,
-        retry_backoff: float = 1.0,
-        retry_backoff_max: float = 600.0,
-        timeout: float | None = None,
-        priority: int = 0,
-        name: str | None = None,
-        bind: bool = False,
-    ) -> Callable[[Callable[..., Any]], Task]: ...
     def task(
         self,
         func: Callable[..., Any] | None = None,
@@ -216,8 +193,8 @@ class Queue:
         priority: int = 0,
         name: str | None = None,
         bind: bool = False,
-    ) -> Task | Callable[[Callable[..., Any]], Task]:
-        """Make a function a task: ``@queue.task`` or ``@queue.task(max_retries=3)``.
+    ) -> Any:
+        """Make a function a `Task`: ``@queue.task`` or ``@queue.task(max_retries=3)``.
 
         ``max_retries=None`` is without end. ``timeout`` cancels an ``async def``; a thread is only
         reported. Higher ``priority`` first. ``bind`` passes the job first: ``self.id, .attempt``.
@@ -227,9 +204,8 @@ class Queue:
             called = name or func.__name__
             if called in self.tasks:
                 raise ValueError(f"{self!r} has a task named {called!r}: give this one a name=")
-            function = Function(
-                called, func, bind, max_retries, retry_backoff, retry_backoff_max, timeout
-            )
+            retry = (max_retries, retry_backoff, retry_backoff_max)
+            function = Function(called, func, bind, *retry, timeout)
             cls = AsyncTask if function.is_async else Task
             self._functions[called] = function
             self.tasks[called] = cls(self, function, priority)

@@ -20,27 +20,23 @@ class Bell:
         self._fd = -1
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._seen: tuple[int, float] = (0, 0.0)
+        self._changed, self._looked = 0, 0.0
         self._addresses: list[str] = []
 
     def ring(self) -> None:
-        for address in self.addresses():
+        with suppress(FileNotFoundError):  # no directory: nobody was ever there
+            self._look_around()
+        for address in self._addresses:
             with suppress(OSError):  # gone, or its buffer is full
                 self._socket.sendto(b"!", address)
 
-    def addresses(self) -> list[str]:
-        """Where workers listen; looked up again when the directory changed, or after a second."""
-        try:
-            changed = os.stat(self._directory).st_mtime_ns
-        except FileNotFoundError:
-            return []
-        now = time.monotonic()
+    def _look_around(self) -> None:
+        changed, now = os.stat(self._directory).st_mtime_ns, time.monotonic()
         # The second: two changes within one tick of the kernel's clock have one mtime.
-        if changed != self._seen[0] or now > self._seen[1] + 1:
-            self._seen = (changed, now)
+        if changed != self._changed or now > self._looked + 1:
+            self._changed, self._looked = changed, now
             names = os.listdir(self._directory)
             self._addresses = [self._address(name) for name in names if name.endswith(".sock")]
-        return self._addresses
 
     def listen(self, owner: str) -> socket.socket:
         hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -55,8 +51,3 @@ class Bell:
         if self._fd < 0:
             self._fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         return f"/proc/self/fd/{self._fd}/{name}"
-
-    def close(self) -> None:
-        self._socket.close()
-        if self._fd >= 0:
-            os.close(self._fd)

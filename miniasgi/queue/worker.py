@@ -1,16 +1,17 @@
 """The worker: it looks, claims, runs and settles, on an asyncio loop.
 
-An ``async def`` task is an asyncio task of its own; a ``def`` task runs in the worker's threads.
-A slot settles one job and takes the next in one commit, and nothing is claimed without a free slot.
+An ``async def`` task is an asyncio task of its own; a ``def`` task runs in a thread. A slot settles
+one job and takes the next in one commit, and nothing is claimed without a free slot.
 
 Rules of this file: a job is settled only when its code has ended; a cancel reaches the task's code
-and nothing else; everything but threads happens on the loop, so that counting slots needs no lock.
-Once a second the worker does its chores: it gives back the jobs of dead owners, asks what was
-revoked, prunes what has been settled for long.
+and nothing else; slots are counted on the loop, so that counting needs no lock. Once a second the
+worker does its chores: it gives back the jobs of dead owners, cancels what was revoked, and every
+minute deletes what ended long ago.
 """
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,17 +25,16 @@ from typing import Any
 from miniasgi.events import tell
 from miniasgi.queue import store
 from miniasgi.queue.errors import QueueUnavailable
-from miniasgi.queue.jobs import Function, Threads, unknown
+from miniasgi.queue.jobs import Function, unknown
 from miniasgi.queue.owners import Owner, is_alive, living
 from miniasgi.queue.store import Job, Outcome
 from miniasgi.queue.writer import Writer
 
 logger = logging.getLogger("miniasgi.queue")
 
-_GIVE_BACK = Outcome("ready", error="given back: its worker stopped")
+_GIVEN_BACK = Outcome("ready", error="given back: its worker stopped")
 _NOT_BEGUN = Outcome("ready", attempts=1)
-_PRUNE_EVERY = 60.0
-_PRUNE_AT_ONCE = 2_000
+_REVOKED = Outcome("revoked", error="revoked while it ran")
 
 
 @dataclass(slots=True, eq=False)
@@ -42,12 +42,11 @@ class Slot:
     """One job that runs here."""
 
     job: Job
-    function: Function | None
     context: Context
+    function: Function | None = None
     born_held: bool = False  # its row does not say yet that it runs
     task: asyncio.Task[Outcome] | None = None
-    timer: asyncio.TimerHandle | None = None
-    because: str = ""  # why it was cancelled
+    because: str = ""  # why its task was cancelled
     warned: bool = False
 
 
@@ -69,19 +68,16 @@ class Worker:
         max_crashes: int | None,
         keep: Mapping[str, float],
     ) -> None:
-        self.queue = queue
-        self.concurrency = concurrency
-        self.grace = grace
-        self.max_crashes = max_crashes
         self.slots: dict[str, Slot] = {}
         self._writer = writer
+        self._queue = queue
         self._functions = functions
+        self._free = self._concurrency = concurrency
+        self._grace = grace
+        self._max_crashes = max_crashes
         self._keep = keep
-        self._free = concurrency
         self._stopping = False
-        self._threads = Threads()
-        self._chores_at = 0.0
-        self._prune_at = 0.0
+        self._chores_at = self._delete_at = 0.0
 
     async def __aenter__(self) -> "Worker":
         self._loop = asyncio.get_running_loop()
@@ -93,22 +89,19 @@ class Worker:
         return self
 
     def _open(self) -> tuple[Owner, socket]:
-        self._writer.read(partial(store.outlook, queue=self.queue))  # the file is fit for use
+        self._writer.read(lambda db: store.outlook(db, self._queue))  # raises if it is unfit
         living(self._writer.directory, "queue")  # clears away what the dead left
-        owner = Owner(self._writer.directory, "worker", f"{self.queue} {self.concurrency}")
+        owner = Owner(self._writer.directory, "worker", f"{self._queue} {self._concurrency}")
         return owner, self._writer.bell.listen(owner.name)
 
     async def __aexit__(self, *exc: object) -> None:
-        await self.stop()
-
-    async def stop(self) -> None:
         self._stopping = True
         self._rang.set()
         await self._serving
         self._loop.remove_reader(self._socket)
         self._socket.close()
-        self._owner.path.with_suffix(".sock").unlink(missing_ok=True)
-        await self._wait_empty(self.grace)
+        (self._writer.directory / f"{self._owner.name}.sock").unlink(missing_ok=True)
+        await self._wait_empty(self._grace)
         for slot in list(self.slots.values()):
             self._cancel(slot, "stopping")
         if any(slot.task for slot in self.slots.values()):
@@ -126,14 +119,13 @@ class Worker:
 
     def forgive(self) -> None:
         """Before the process exits with threads at work: their jobs did not crash it."""
-        self._writer.run(partial(store.forgive, owner=self._owner.name))
+        self._writer.run(lambda db: store.forgive(db, self._owner.name))
 
     # Looking
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):
-            while True:
-                self._socket.recv(16)
+            while self._socket.recv(16):
                 self._rang.set()
 
     async def _serve(self) -> None:
@@ -152,67 +144,57 @@ class Worker:
     async def _look(self) -> float:
         """Claim for the free slots; returns the seconds until the next look is needed."""
         if time.monotonic() >= self._chores_at:
-            await self._chores()
+            await self._do_chores()
             self._chores_at = time.monotonic() + 1.0
-        ready, due_at = self._writer.read(partial(store.outlook, queue=self.queue))
+        ready, due_at = self._writer.read(lambda db: store.outlook(db, self._queue))
         now = time.time()
         if due_at is not None and due_at <= now:
-            await self._writer.arun(partial(store.promote, queue=self.queue, now=now))
-            ready, due_at = True, now
+            await self._writer.arun(lambda db: store.promote(db, self._queue, now))
+            ready = True
         if ready and self._free > 0:
             reserved, self._free = self._free, 0
-            jobs: list[Job] = []
+            name, jobs = self._owner.name, []
             try:
                 jobs = await self._writer.arun(
-                    partial(
-                        store.claim,
-                        queue=self.queue,
-                        owner=self._owner.name,
-                        limit=reserved,
-                        now=now,
-                    )
+                    lambda db: store.claim(db, self._queue, name, reserved, now)
                 )
             finally:
                 self._free += reserved - len(jobs)
             for job in jobs:
-                self._begin(job, copy_context())
+                self._begin(Slot(job, copy_context()))
         chores = self._chores_at - time.monotonic()
         return chores if due_at is None else min(chores, due_at - now)
 
-    async def _chores(self) -> None:
-        alive = partial(is_alive, self._writer.directory)
-        owners = self._writer.read(partial(store.owners, queue=self.queue))
+    async def _do_chores(self) -> None:
+        writer, name = self._writer, self._owner.name
+        alive = partial(is_alive, writer.directory)
+        owners = writer.read(lambda db: store.owners(db, self._queue))
         if not all(alive(owner) for owner in owners):
-            recovered = await self._writer.arun(
-                partial(
-                    store.recover,
-                    queue=self.queue,
-                    is_alive=alive,
-                    max_crashes=self.max_crashes,
-                    now=time.time(),
-                ),
-                wakes=True,
+            max_crashes, now = self._max_crashes, time.time()
+            recovered = await writer.arun(
+                lambda db: store.recover(db, self._queue, alive, max_crashes, now), wakes=True
             )
             logger.warning("recovered %d jobs of dead owners", recovered)
-        for id in self._writer.read(partial(store.revoking, owner=self._owner.name)):
-            if (slot := self.slots.get(id)) is not None:
-                self._cancel(slot, "revoked")
+        for id in writer.read(lambda db: store.revoking(db, name)):
+            if id in self.slots:
+                self._cancel(self.slots[id], "revoked")
         for slot in list(self.slots.values()):
             await self._look_at(slot)
-        if time.monotonic() >= self._prune_at:
+        if time.monotonic() >= self._delete_at:
             for state, seconds in self._keep.items():
-                prune = partial(store.prune, state=state, before=time.time() - seconds)
-                while await self._writer.arun(partial(prune, limit=_PRUNE_AT_ONCE)) > 0:
+                delete = partial(store.delete, state=state, before=time.time() - seconds)
+                while await writer.arun(delete):
                     pass
-            self._prune_at = time.monotonic() + _PRUNE_EVERY
+            self._delete_at = time.monotonic() + 60.0
 
     async def _look_at(self, slot: Slot) -> None:
-        job, running = slot.job, slot.job.started_at and time.time() - slot.job.started_at
+        job, function = slot.job, slot.function
+        running = time.time() - (job.started_at or time.time())
         if slot.born_held and running > 1:
             slot.born_held = False
-            await self._writer.arun(partial(store.mark_running, job=job))
-        timeout = slot.function and slot.function.timeout
-        if timeout and running > timeout and slot.task is None and not slot.warned:
+            await self._writer.arun(lambda db: store.mark_running(db, job))
+        timeout = function.timeout if function else None
+        if timeout is not None and running > timeout and not (slot.task or slot.warned):
             slot.warned = True
             logger.error(
                 "job %s (%s) runs longer than %g s; a thread cannot be stopped: "
@@ -224,91 +206,110 @@ class Worker:
 
     def take(self, job: Job, context: Context) -> bool:
         """Run a job that this process has accepted, if a slot is free. Else False."""
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if not here or self._stopping or self._free <= 0:
-            return False
-        job.started_at = 0.0
-        self._free -= 1
-        self._begin(job, context, born_held=True)
-        return True
+        with suppress(RuntimeError):
+            if asyncio.get_running_loop() is self._loop and self._free > 0 and not self._stopping:
+                self._free -= 1
+                self._begin(Slot(job, context, born_held=True))
+                return True
+        return False
 
-    def _begin(self, job: Job, context: Context, *, born_held: bool = False) -> None:
-        function = self._functions.get(job.task)
-        slot = self.slots[job.id] = Slot(job, function, context, born_held)
+    def _begin(self, slot: Slot) -> None:
+        job = slot.job
+        self.slots[job.id] = slot
+        function = slot.function = self._functions.get(job.task)
         if self._stopping:
             self._settle(slot, _NOT_BEGUN)
         elif function is None:
-            self._settle(slot, unknown(job, list(self._functions)))
-        elif function.is_async:
-            slot.task = self._loop.create_task(function.run(job), context=context)
-            slot.task.add_done_callback(partial(self._ended, slot))
-            if function.timeout is not None:
-                slot.timer = self._loop.call_later(function.timeout, self._cancel, slot, "timeout")
+            self._settle(slot, unknown(job, self._functions))
+        elif not function.is_async:
+            # A daemon, so that one that is stuck does not keep the process. It goes on to the next
+            # job by itself, so that under load no thread has to be made.
+            threading.Thread(target=self._work_through, args=(slot,), daemon=True).start()
         else:
-            self._threads.submit(partial(self._work_through, slot))
+            slot.task = self._loop.create_task(function.run(job), context=slot.context)
+            timer = None
+            if function.timeout is not None:
+                timer = self._loop.call_later(function.timeout, self._cancel, slot, "timeout")
+            slot.task.add_done_callback(partial(self._ended, slot, function, timer))
 
     def _cancel(self, slot: Slot, because: str) -> None:
         if slot.task is not None and not slot.task.done():
             slot.because = because
             slot.task.cancel()
 
-    def _ended(self, slot: Slot, task: asyncio.Task[Outcome]) -> None:
-        if slot.timer is not None:
-            slot.timer.cancel()
+    def _ended(
+        self,
+        slot: Slot,
+        function: Function,
+        timer: asyncio.TimerHandle | None,
+        task: asyncio.Task[Outcome],
+    ) -> None:
         slot.task = None
-        assert slot.function is not None
-        function = slot.function
-
-        def failed(exc: BaseException) -> Outcome:
-            return slot.context.run(function.failed, slot.job, exc)
-
+        if timer is not None:
+            timer.cancel()
+        exc: BaseException | None = asyncio.CancelledError("the task cancelled itself")
         if not task.cancelled():
             exc = task.exception()
-            outcome = task.result() if exc is None else failed(exc)
-        elif slot.because == "stopping":
-            outcome = _GIVE_BACK
-        elif slot.because == "revoked":
-            outcome = Outcome("revoked", error="revoked while it ran")
         elif slot.because == "timeout":
-            outcome = failed(TimeoutError(f"ran longer than {function.timeout:g} s"))
+            exc = TimeoutError(f"ran longer than {function.timeout:g} s")
+        if task.cancelled() and slot.because in ("stopping", "revoked"):
+            outcome = _GIVEN_BACK if slot.because == "stopping" else _REVOKED
+        elif exc is None:
+            outcome = task.result()
         else:
-            outcome = failed(asyncio.CancelledError("the task cancelled itself"))
+            outcome = slot.context.run(function.failed, slot.job, exc)
         self._settle(slot, outcome)
 
     # Settling
 
     def _settle(self, slot: Slot, outcome: Outcome) -> None:
+        future: asyncio.Future[tuple[bool, list[Job]]] = self._loop.create_future()
+        future.add_done_callback(partial(self._settled, slot, outcome))
         work = partial(self._settle_and_claim, job=slot.job, outcome=outcome)
-        operation = self._writer.submit(self._loop, work, wakes=_brings_work(outcome))
-        assert operation.future is not None
-        operation.future.add_done_callback(partial(self._settled, slot, outcome))
+        self._writer.post(work, outcome.brings_work, future)
+
+    def _settled(self, slot: Slot, outcome: Outcome, future: asyncio.Future[Any]) -> None:
+        try:
+            written, jobs = future.result()
+        except QueueUnavailable as exc:
+            written, jobs = self._not_settled(slot, outcome, exc)
+        self._say(slot, written)
+        self._next(slot, jobs)
+
+    def _work_through(self, slot: Slot) -> None:
+        """In a thread: run the job, settle it and take the next, as long as that is a ``def``."""
+        while slot.function is not None:
+            outcome = slot.context.run(slot.function.run_in_thread, slot.job)
+            work = partial(self._settle_and_claim, job=slot.job, outcome=outcome)
+            try:
+                written, jobs = self._writer.run(work, outcome.brings_work)
+            except QueueUnavailable as exc:
+                written, jobs = self._not_settled(slot, outcome, exc)
+            self._say(slot, written)
+            function = self._functions.get(jobs[0].task) if jobs else None
+            if function is None or function.is_async or self._stopping:
+                with suppress(RuntimeError):  # the loop is closed: the process is about to end
+                    self._loop.call_soon_threadsafe(self._next, slot, jobs)
+                return
+            done, slot = slot, Slot(jobs[0], copy_context(), function)
+            self.slots[slot.job.id] = slot
+            self.slots.pop(done.job.id, None)
 
     def _settle_and_claim(
         self, db: Connection, job: Job, outcome: Outcome
     ) -> tuple[bool, list[Job]]:
         now = time.time()
         written = job.settled or store.settle(db, job, outcome, now)
-        if self._stopping:
-            return written, []
-        return written, store.claim(db, self.queue, self._owner.name, 1, now)
-
-    def _settled(self, slot: Slot, outcome: Outcome, future: asyncio.Future[Any]) -> None:
-        try:
-            written, jobs = future.result()
-        except BaseException as exc:
-            written, jobs = self._not_settled(slot, outcome, exc)
-        self._say(slot, written)
-        self._next(slot, jobs)
+        name, limit = self._owner.name, 0 if self._stopping else 1
+        return written, store.claim(db, self._queue, name, limit, now) if limit else []
 
     def _not_settled(
-        self, slot: Slot, outcome: Outcome, exc: BaseException
+        self, slot: Slot, outcome: Outcome, exc: QueueUnavailable
     ) -> tuple[bool, list[Job]]:
-        logger.error("job %s ended, and cannot be settled yet: %s", slot.job.id, exc)
-        work = partial(store.settle, job=slot.job, outcome=outcome, now=time.time())
-        self._writer.post(work, wakes=_brings_work(outcome))
+        logger.error("job %s ended, and that cannot be written yet: %s", slot.job.id, exc)
+        now = time.time()
+        work = partial(store.settle, job=slot.job, outcome=outcome, now=now)
+        self._writer.post(work, outcome.brings_work)
         return True, []
 
     def _say(self, slot: Slot, written: bool) -> None:
@@ -320,35 +321,11 @@ class Worker:
         """The slot's next job, or the slot is free."""
         self.slots.pop(slot.job.id, None)
         for job in jobs:
-            self._begin(job, copy_context())
+            self._begin(Slot(job, copy_context()))
         if not jobs:
             self._free += 1
             self._rang.set()  # a bell may have rung while no slot was free
         if not self.slots:
             self._empty.set()
-            if self._stopping and self._serving.done():
+            if self._socket.fileno() < 0 and self._serving.done():
                 self._owner.drop()
-
-    def _work_through(self, slot: Slot) -> None:
-        """In a thread: run the job, settle it and take the next, as long as that is a ``def``."""
-        while True:
-            assert slot.function is not None
-            outcome = slot.context.run(slot.function.run_in_thread, slot.job)
-            work = partial(self._settle_and_claim, job=slot.job, outcome=outcome)
-            try:
-                written, jobs = self._writer.run(work, wakes=_brings_work(outcome))
-            except BaseException as exc:
-                written, jobs = self._not_settled(slot, outcome, exc)
-            self._say(slot, written)
-            function = self._functions.get(jobs[0].task) if jobs else None
-            if function is None or function.is_async or self._stopping:
-                break
-            done, slot = slot, Slot(jobs[0], function, copy_context())
-            self.slots[slot.job.id] = slot
-            self.slots.pop(done.job.id, None)
-        with suppress(RuntimeError):  # the loop is closed: the process is about to end
-            self._loop.call_soon_threadsafe(self._next, slot, jobs)
-
-
-def _brings_work(outcome: Outcome) -> bool:
-    return outcome.state in ("ready", "scheduled")
