@@ -273,7 +273,7 @@ def broker_path(broker: str) -> Path:
         return Path(path)
     if separator or "://" in broker:
         raise ValueError(
-            f"broker {broker!r} is not supported in this version: "
-            "use sqlite:///file.db (Celery as the engine is to come)"
+            f"broker {broker!r} needs the Celery engine, which this version does not have: "
+            "use sqlite:///file.db"
         )
     raise ValueError(f"broker {broker!r} is not a URL: did you mean sqlite:///{broker}?")
