@@ -24,7 +24,7 @@ from miniasgi.queue import store
 from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.owners import living
 from miniasgi.queue.results import state_of
-from miniasgi.queue.tasks import Queue
+from miniasgi.queue.tasks import Queue, broker_path
 from miniasgi.queue.writer import Writer
 
 _ENDED = ("success", "failure", "revoked")
@@ -209,7 +209,7 @@ def _purge(options: argparse.Namespace) -> None:
 
 def _queue(where: str) -> Queue:
     module, _, name = where.partition(":")
-    if not name or where.startswith("sqlite:"):
+    if not name or "://" in where:
         raise ValueError(f"{where!r} should be module:queue, for instance demos.mail:queue")
     sys.path.insert(0, "")
     queue = getattr(importlib.import_module(module), name, None)
@@ -219,9 +219,9 @@ def _queue(where: str) -> Queue:
 
 
 def _writer(where: str) -> Writer:
-    path = Path(where.removeprefix("sqlite:///"))
-    if ":" in where and not where.startswith("sqlite:"):
+    if ":" in where and "://" not in where:
         return _queue(where).writer
+    path = broker_path(where) if "://" in where else Path(where)
     if not path.exists():
         raise LookupError(f"there is no file {path}")
     return Queue(broker=f"sqlite:///{path}").writer

@@ -39,6 +39,7 @@ Work = Callable[[sqlite3.Connection], T]
 
 _CHECKPOINT_CHANGES = 1_000
 _WAL_BYTES = 16 * 1024 * 1024
+_exiting = threading.Event()
 _transaction: ContextVar[object] = ContextVar("miniasgi.transaction", default=None)
 
 
@@ -157,6 +158,8 @@ class Writer:
         self._put(Operation(work, wakes, future), float("inf"))
 
     def _put(self, operation: Operation, timeout: float) -> None:
+        if _exiting.is_set():  # a thread started now would never run, and be waited for
+            return
         self._waiting[operation] = time.monotonic() + timeout
         self._inbox.put(operation)
         if self._thread is None:
@@ -447,6 +450,7 @@ def _after_fork() -> None:
 
 def _close_all() -> None:
     """At exit, or SQLite would checkpoint outside the lock as it closes."""
+    _exiting.set()
     for writer in Writer._all.values():
         with suppress(QueueUnavailable, OSError):
             writer.close()

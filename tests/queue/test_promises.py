@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from starlette.routing import Route
 
 from miniasgi.background import BackgroundTasks
 from miniasgi.events import listening
-from miniasgi.queue import Queue, QueueUnavailable
+from miniasgi.queue import Queue, QueueUnavailable, store
+from miniasgi.queue.owners import is_alive
 from tests.queue.processes import Process, worker
 
 pytestmark = pytest.mark.anyio
@@ -142,6 +144,23 @@ async def test_the_state_is_unknown_before_accept_and_pending_after(queue: Queue
     await background.accept()
 
     assert (before, result.state, result.phase) == ("UNKNOWN", "PENDING", "pending")
+
+
+async def test_no_worker_takes_a_promised_job_before_the_last_byte(queue: Queue) -> None:
+    @queue.task
+    async def send_email() -> None: ...
+
+    background = BackgroundTasks()
+    background.add_task(send_email)
+    await background.accept()
+
+    def claim(db: sqlite3.Connection) -> list[store.Job]:
+        alive = partial(is_alive, queue.writer.directory)
+        store.recover(db, "mail", alive, 5, 0.0)
+        return store.claim(db, "mail", "a worker", 1, 0.0)
+
+    assert queue.writer.run(claim) == []
+    await background.abandon(OSError("the test is over"))
 
 
 async def test_a_job_is_settled_in_two_commits_and_not_three(queue: Queue) -> None:
@@ -413,6 +432,25 @@ async def test_lifespan_runs_a_worker_for_starlette_and_fastapi(queue: Queue) ->
         value = await result.aget(5)
 
     assert value == 42
+
+
+def test_a_process_that_ends_with_a_promise_in_hand_ends_and_leaves_it_to_others(
+    tmp_path: Path,
+) -> None:
+    code = """
+        import anyio
+        from miniasgi.queue import Queue
+        queue = Queue("mail", "sqlite:///jobs.db")
+        quick = queue.task(name="quick")(lambda n: None)
+        promise = anyio.run(quick.accept, 7)
+    """
+    with Process(code, tmp_path) as server:
+        code_of_exit = server.wait()
+
+    with worker(tmp_path) as other:
+        done = other.line()
+
+    assert (code_of_exit, done) == (0, "did 7")
 
 
 async def test_kill_minus_9_between_answer_and_work_loses_nothing(tmp_path: Path) -> None:

@@ -172,9 +172,7 @@ async def test_a_strangers_database_is_locked_for_three_seconds_is_waited_for(
     assert result.exists()
 
 
-def test_a_full_disk_refuses_acknowledges_nothing_and_works_again(
-    queue: Queue, file: Path
-) -> None:
+def test_a_full_disk_refuses_acknowledges_nothing_and_works_again(queue: Queue, file: Path) -> None:
     noop = noop_of(queue)
     acknowledged = {noop.delay(0).id}
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
