@@ -10,15 +10,14 @@ Rules of this file: tasks run one after the other, in the order in which they we
 that will not run is named in the log; nothing here knows what a queue is.
 """
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from miniasgi.concurrency import background_threads, is_async_callable
+from miniasgi.concurrency import is_async_callable, threads_here
 from miniasgi.events import listener, tell
 from miniasgi.types import Background
 
-logger = logging.getLogger("miniasgi")
+OnError = Literal["stop", "continue"]
 
 
 class BackgroundTask:
@@ -32,7 +31,7 @@ class BackgroundTask:
 
     def __init__(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         if not callable(func):
-            raise _not_callable(func)
+            raise _refusal(func)
         self.func = func
         self.args = args
         self.kwargs = kwargs
@@ -47,20 +46,17 @@ class BackgroundTask:
         return getattr(func, "__name__", type(func).__name__)
 
     async def accept(self, *others: Background) -> None:
-        """Nothing to promise: an ordinary task may be lost with its process."""
+        """Nothing to promise here: an ordinary task may be lost with its process."""
+        if others:
+            await others[0].accept(*others[1:])
 
     async def __call__(self) -> None:
         """Run to the end. Raises what the function raised, with a note that names the task."""
         try:
-            if self.is_async:
-                if listener.get() is None:
-                    await self.func(*self.args, **self.kwargs)
-                else:
-                    tell("task.start", self.name)
-                    await self.func(*self.args, **self.kwargs)
-                    tell("task.end", self.name)
+            if self.is_async and listener.get() is None:
+                await self.func(*self.args, **self.kwargs)
             else:
-                await self._run_in_thread()
+                await self._run_and_tell()
         except Exception as exc:
             tell("task.failed", self.name)
             exc.add_note(f"in background task {self.name!r}")
@@ -68,39 +64,36 @@ class BackgroundTask:
         except BaseException:
             # A cancel is an outcome too: recorded, then raised on, as both event loops demand.
             tell("task.cancelled", self.name)
-            logger.warning("background task %r was cancelled before its end", self.name)
+            _log("background task %r was cancelled before its end", self.name)
             raise
 
-    async def _run_in_thread(self) -> None:
-        result = await background_threads.get().run(self._call_and_tell)
+    async def _run_and_tell(self) -> None:
+        def begin() -> Any:
+            tell("task.start", self.name)
+            return self.func(*self.args, **self.kwargs)
+
+        result = begin() if self.is_async else await threads_here.get().run(begin)
         if hasattr(result, "__await__"):
             await result
-            tell("task.end", self.name)
-
-    def _call_and_tell(self) -> Any:
-        tell("task.start", self.name)
-        result = self.func(*self.args, **self.kwargs)
-        if not hasattr(result, "__await__"):
-            tell("task.end", self.name)
-        return result
+        tell("task.end", self.name)
 
     async def abandon(self, because: BaseException) -> None:
         """Log that this task will not run."""
-        logger.warning("background task %r will not run: %r", self.name, because)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name})"
+        _log("background task %r will not run: %r", self.name, because)
 
 
-def _not_callable(func: Any) -> TypeError:
+def _log(message: str, *args: object) -> None:
+    import logging  # on use: 7 ms of import
+
+    logging.getLogger("miniasgi").warning(message, *args)
+
+
+def _refusal(func: Any) -> TypeError:
     if not hasattr(func, "cr_code"):
         return TypeError(f"a background task must be callable, not {func!r}")
     func.close()  # or Python would warn a second time, about a coroutine that nobody awaited
     name = func.cr_code.co_name
-    return TypeError(
-        f"{name}(...) is a coroutine that has already been called; "
-        f"pass the function and its arguments: add_task({name}, ...)"
-    )
+    return TypeError(f"{name}() was called already; pass it uncalled: add_task({name}, ...)")
 
 
 class BackgroundTasks(BackgroundTask):
@@ -112,12 +105,7 @@ class BackgroundTasks(BackgroundTask):
 
     __slots__ = ("on_error", "tasks")
 
-    def __init__(
-        self,
-        tasks: Sequence[Background] | None = None,
-        *,
-        on_error: Literal["stop", "continue"] = "stop",
-    ) -> None:
+    def __init__(self, tasks: Sequence[Background] = (), *, on_error: OnError = "stop") -> None:
         if on_error not in ("stop", "continue"):
             raise ValueError(f"on_error is 'stop' or 'continue', not {on_error!r}")
         self.tasks: list[Background] = list(tasks or ())
@@ -138,10 +126,9 @@ class BackgroundTasks(BackgroundTask):
         return task.result
 
     async def accept(self, *others: Background) -> None:
-        """Promise all tasks that can promise, in one step: all or none."""
-        promises = list(_promises((*self.tasks, *others)))
-        if promises:
-            await promises[0].accept(*promises[1:])
+        """Ask the first to promise all: those that can do it in one step, all or none."""
+        first, *rest = (*self.tasks, *others, BackgroundTask(id))
+        await first.accept(*rest)
 
     async def __call__(self) -> None:
         failures: list[Exception] = []
@@ -165,14 +152,3 @@ class BackgroundTasks(BackgroundTask):
         """Abandon the tasks ``after`` so many that have begun."""
         for task in self.tasks[after:]:
             await task.abandon(because)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.tasks!r})"
-
-
-def _promises(tasks: Sequence[Background]) -> Iterator[Background]:
-    for task in tasks:
-        if isinstance(task, BackgroundTasks):
-            yield from _promises(task.tasks)
-        elif not isinstance(task, BackgroundTask):
-            yield task

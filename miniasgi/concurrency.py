@@ -11,20 +11,16 @@ Rules of this file: nothing is imported that a purely async application does not
 variable set by the caller is seen in the thread.
 """
 
-import functools
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
-    import anyio
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself takes 16 ms to import
+_END: Any = object()  # an iterator may yield None
 
 
 def is_async_callable(obj: Any) -> bool:
@@ -32,16 +28,14 @@ def is_async_callable(obj: Any) -> bool:
 
     False for a lambda or a plain wrapper around a coroutine function: only their result tells.
     """
-    code = getattr(obj, "__code__", None)  # most are plain functions: one look, 0.5 us saved
-    if code is not None and code.co_flags & _CO_COROUTINE:
-        return True
-    while isinstance(obj, functools.partial):
-        obj = obj.func
+    code = getattr(obj, "__code__", None)
+    if code is not None:  # a function: one look; inspect takes 2 us
+        return bool(code.co_flags & _CO_COROUTINE)
+    if isinstance(obj, partial):
+        return is_async_callable(obj.func)
     from inspect import iscoroutinefunction
 
-    return iscoroutinefunction(obj) or (
-        callable(obj) and iscoroutinefunction(getattr(obj, "__call__", None))  # noqa: B004
-    )
+    return iscoroutinefunction(obj) or iscoroutinefunction(getattr(obj, "__call__", None))  # noqa: B004
 
 
 async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -51,7 +45,8 @@ async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwa
     """
     import anyio.to_thread
 
-    return await anyio.to_thread.run_sync(functools.partial(func, *args, **kwargs))
+    [result] = await anyio.to_thread.run_sync(_call, partial(func, *args, **kwargs))
+    return result
 
 
 async def iterate_in_threadpool(iterable: Iterable[T]) -> AsyncIterator[T]:
@@ -61,15 +56,11 @@ async def iterate_in_threadpool(iterable: Iterable[T]) -> AsyncIterator[T]:
         while (item := await run_in_threadpool(next, iterator, _END)) is not _END:
             yield item
     finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
+        if hasattr(iterator, "close"):
             import anyio
 
             with anyio.CancelScope(shield=True):  # a reader that left must not leave a file open
-                await run_in_threadpool(close)
-
-
-_END: Any = object()  # an iterator may yield None
+                await run_in_threadpool(iterator.close)
 
 
 class BackgroundThreads:
@@ -81,51 +72,42 @@ class BackgroundThreads:
 
     def __init__(self, limit: int = 40) -> None:
         self.limit = limit
-        self._executor: ThreadPoolExecutor | None = None  # made on first use: a fork before is safe
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._executor: Any = None  # made on first use: a fork before is safe
+        self._limiter: Any = None
 
-    async def run(self, func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(self, func: Callable[[], T]) -> T:
         """Run ``func`` in one of these threads.
 
         On asyncio a cancel returns at once and the thread runs on, still holding its place: a
         thread cannot be cancelled. On trio a cancel waits for the thread.
         """
-        call = functools.partial(
-            copy_context().run, _call, functools.partial(func, *args, **kwargs)
-        )
-        from asyncio import get_running_loop
+        import asyncio
 
-        try:
-            loop = get_running_loop()
-        except RuntimeError:
-            return await self._run_on_trio(call)
-        return await loop.run_in_executor(self._pool(), call)
+        call = partial(copy_context().run, _call, func)
+        if asyncio._get_running_loop() is None:
+            import anyio.to_thread
 
-    async def _run_on_trio(self, call: Callable[[], T]) -> T:
-        import anyio.to_thread
-
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self.limit)
-        return await anyio.to_thread.run_sync(call, limiter=self._limiter)
-
-    def _pool(self) -> "ThreadPoolExecutor":
+            self._limiter = self._limiter or anyio.CapacityLimiter(self.limit)
+            [result] = await anyio.to_thread.run_sync(call, limiter=self._limiter)
+            return result
         if self._executor is None:
             from concurrent.futures import ThreadPoolExecutor
 
             self._executor = ThreadPoolExecutor(self.limit, "miniasgi background")
-        return self._executor
+        [result] = await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        return result
 
 
-def _call(func: Callable[[], T]) -> T:
+def _call(func: Callable[[], T]) -> list[T]:
     try:
-        return func()
+        return [func()]  # in a list: trio takes a thread that returns a coroutine for a mistake
     except StopIteration as exc:
         # A future refuses a StopIteration and would never be done: PEP 479's answer, in a thread.
         raise RuntimeError(f"{func!r} raised StopIteration") from exc
 
 
 #: The threads that `BackgroundTask` uses here. An application with its own number sets its own.
-background_threads: ContextVar[BackgroundThreads] = ContextVar(
-    "miniasgi.background_threads",
+threads_here: ContextVar[BackgroundThreads] = ContextVar(
+    "miniasgi.threads_here",
     default=BackgroundThreads(),  # noqa: B039 (shared on purpose: one set of threads a process)
 )

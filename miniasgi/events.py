@@ -8,7 +8,7 @@ kind                  name                     told when
 ====================  =======================  ==========================================
 ``accept``            empty                    a response's background is promised
 ``task.start``        the task's name          it begins, in the thread that runs it
-``task.end``          the task's name          it returned, in the thread that ran it
+``task.end``          the task's name          it has returned, on the loop
 ``task.failed``       the task's name          it raised an ``Exception``
 ``task.cancelled``    the task's name          it was cancelled; a thread may still run on
 ``job.accepted``      the task's name          a queue's job is promised: its commit is done
@@ -57,7 +57,7 @@ def listening(to: Listener) -> Iterator[None]:
             above(kind, name)
         to(kind, name)
 
-    token = listener.set(to if above is None else both)
+    token = listener.set(both)
     try:
         yield
     finally:

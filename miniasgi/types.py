@@ -33,6 +33,8 @@ class Background(Protocol):
     async def accept(self, *others: "Background") -> None:
         """Promise this work, and the ``others`` of the same response: all of them or none.
 
+        One that cannot promise passes the others on: ``await others[0].accept(*others[1:])``.
+
         Whatever it raises reaches the client as an error, because nothing has been sent yet. An
         exception with a ``status_code`` is answered with that status.
         """
@@ -42,3 +44,7 @@ class Background(Protocol):
 
     async def abandon(self, because: BaseException) -> None:
         """The response failed: say what will not run, and let go of what was promised."""
+
+
+#: What a response takes: a background, or nothing.
+Later: TypeAlias = Background | None

@@ -1,0 +1,55 @@
+# Two commands do everything on a machine with Python 3.11 or newer and make:
+#
+#   make demo    see what happens after the response, recorded here and now
+#   make test    what CI runs: format, lint, types, import contracts, tests
+#
+# Both make .venv first, with the versions in .ci/constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
+
+.PHONY: demo test bench left-out lock clean
+
+demo: $(VENV)/lab
+	@$(BIN)/python -m demos
+
+test: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/bench
+	@$(BIN)/python -m demos.benchmarks.in_process
+	@$(BIN)/python -m demos.benchmarks.over_uvicorn
+	@$(BIN)/python -m demos.benchmarks.routing
+	@$(BIN)/python -m demos.benchmarks.start_up
+	@$(BIN)/python -m demos.benchmarks.memory
+
+left-out: $(VENV)/dev
+	$(BIN)/python docs/left_out.py
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else f"miniasgi needs Python 3.11 or newer, this is {sys.version.split()[0]}; try: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "this Python cannot make environments; on Debian: sudo apt-get install python3-venv"; exit 1; }
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+# One stamp for each set of extras; a change of versions installs again.
+$(VENV)/%: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	@echo "installing miniasgi[$*] ..."
+	@$(INSTALL) --editable '.[$*]'
+	@touch $@
+
+# The versions that the tests run with: install the newest, then write them down.
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --editable '.[dev,bench]'
+	$(VENV)-lock/bin/python -m pip freeze --exclude-editable > .ci/constraints.txt
+	rm -r $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) demos/recordings

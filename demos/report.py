@@ -1,0 +1,135 @@
+"""What was recorded, for people and for machines: text, pictures, verdicts, JSON."""
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from textwrap import fill
+
+from demos.runner import Result, Run
+from demos.scenario import NAMES, Scenario
+from demos.servers import Settings
+from miniasgi.timeline import svg, text
+
+WIDTH = 100
+MEASURED = ("miniasgi", "starlette", "fastapi", "uvicorn", "anyio", "uvloop", "httptools", "h11")
+
+
+def listing(scenarios: Sequence[Scenario]) -> str:
+    """Numbers, names and questions."""
+    return "\n".join(
+        f"{scenario.number}  {scenario.title:<25} {scenario.question}" for scenario in scenarios
+    )
+
+
+def as_text(result: Result) -> str:
+    """Question, story, the lanes of each framework on one scale, what was seen, the lesson."""
+    scenario = result.scenario
+    heading = f"{scenario.number}  {scenario.title}"
+    lines = [heading, "=" * len(heading), ""]
+    lines += [_wrapped(f"Question: {scenario.question}"), _wrapped(scenario.story), ""]
+    lines += [text({NAMES[run.framework]: run.recording for run in result.runs}, width=WIDTH), ""]
+    for run in result.runs:
+        details = scenario.details(run.recording) if run.is_expected else []
+        lines += [_wrapped(f"{NAMES[run.framework]}: {line}") for line in details]
+        lines += [""] if details else []
+    lines += _outcomes(result, "")
+    lines += ["", _wrapped(f"Lesson: {scenario.lesson}"), ""]
+    return "\n".join(lines)
+
+
+def as_svg(result: Result) -> str:
+    """One picture, the frameworks one above the other."""
+    title = f"{result.scenario.number} {result.scenario.title}: {result.scenario.question}"
+    numbers = versions()
+    panels = {
+        f"{NAMES[run.framework]} {numbers.get(run.framework, '')}": run.recording
+        for run in result.runs
+    }
+    return svg(panels, title=title)
+
+
+def verdicts(results: Sequence[Result], settings: Settings) -> str:
+    """A row for each scenario: is miniasgi the same, better or worse, and what was seen."""
+    lines = ["Verdict: miniasgi, compared with Starlette by the order of events", "=" * 65]
+    for result in results:
+        lines += ["", f"{result.scenario.number}  {result.scenario.title:<28} {_compared(result)}"]
+        lines += _outcomes(result, "     ")
+    better = sum(_compared(result) == "better" for result in results)
+    same = sum(_compared(result) == "same" for result in results)
+    others = len(results) - better - same
+    lines += ["", f"{better} better, {same} the same, {others} worse or unforeseen"]
+    numbers = ", ".join(f"{name} {number}" for name, number in versions().items())
+    how = f"uvicorn --http {settings.http} --loop {settings.loop}"
+    return "\n".join([*lines, "", _wrapped(f"Measured: {numbers}; {how}"), ""])
+
+
+def _compared(result: Result) -> str:
+    for run in result.runs:
+        if run.framework == "miniasgi":
+            return run.than_starlette
+    return "-"
+
+
+def _outcomes(result: Result, indent: str) -> list[str]:
+    """Frameworks with the same outcome share a line."""
+    by_outcome: dict[str, list[Run]] = {}
+    for run in result.runs:
+        by_outcome.setdefault(run.outcome, []).append(run)
+    lines = []
+    for outcome, runs in by_outcome.items():
+        names = ", ".join(NAMES[run.framework] for run in runs)
+        lines.append(_wrapped(f"{names}: {outcome}", indent))
+        for run in runs:
+            if not run.is_expected:
+                expected = result.scenario.expected(run.framework)
+                lines.append(
+                    _wrapped(f"NOT AS EXPECTED on {NAMES[run.framework]}: {expected}", indent)
+                )
+    return lines
+
+
+def _wrapped(words: str, indent: str = "") -> str:
+    return fill(words, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def versions() -> dict[str, str]:
+    """Of everything that was measured and is installed."""
+    found = {"Python": platform.python_version()}
+    for name in MEASURED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            if name == "miniasgi":  # run from a checkout
+                import miniasgi
+
+                found[name] = miniasgi.__version__
+    return found
+
+
+def as_json(results: Sequence[Result], settings: Settings) -> str:
+    """Recordings and verdicts. Times are nanoseconds of CLOCK_MONOTONIC."""
+    scenarios = [
+        {
+            "number": result.scenario.number,
+            "title": result.scenario.title,
+            "question": result.scenario.question,
+            "lesson": result.scenario.lesson,
+            "runs": [_run_as_data(result, run) for run in result.runs],
+        }
+        for result in results
+    ]
+    document = {"versions": versions(), "settings": asdict(settings), "scenarios": scenarios}
+    return json.dumps(document, indent=1)
+
+
+def _run_as_data(result: Result, run: Run) -> dict[str, object]:
+    return {
+        "framework": run.framework,
+        "outcome": run.outcome,
+        "expected": result.scenario.expected(run.framework),
+        "is_expected": run.is_expected,
+        "than_starlette": run.than_starlette,
+        "moments": [asdict(moment) for moment in run.recording.moments],
+    }

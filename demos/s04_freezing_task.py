@@ -1,0 +1,89 @@
+"""Question: is a slow task best written as ``async def``?
+
+The task is ``async def``, but it blocks: `time.sleep` stands for a heavy computation or for a
+library that is not async. Meanwhile the client asks something else on another connection.
+
+Lesson: ``async def`` is a promise to yield; break it and everybody waits.
+"""
+
+import time
+
+from demos.scenario import Seen, Visitor
+from demos.stage import application, told
+from miniasgi.types import ASGIApp
+
+WAITED = "its own client is answered; every other request waits for the task"
+SERVED = "the other request is answered meanwhile"
+outcomes = {SERVED: 1, WAITED: 2}
+expected = {"miniasgi": WAITED, "starlette": WAITED, "fastapi": WAITED}
+warm_up = ("/ping",)
+
+
+@told
+async def make_report() -> None:
+    time.sleep(0.4)
+
+
+@application
+def miniasgi_app() -> ASGIApp:
+    from miniasgi import BackgroundTask, JSONResponse, MiniASGI, Request
+
+    app = MiniASGI()
+
+    @app.get("/report")
+    async def report(request: Request) -> JSONResponse:
+        return JSONResponse("coming", background=BackgroundTask(make_report))
+
+    @app.get("/ping")
+    async def ping(request: Request) -> JSONResponse:
+        return JSONResponse("pong")
+
+    return app
+
+
+@application
+def starlette_app() -> ASGIApp:
+    from starlette.applications import Starlette
+    from starlette.background import BackgroundTask
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def report(request: Request) -> JSONResponse:
+        return JSONResponse("coming", background=BackgroundTask(make_report))
+
+    async def ping(request: Request) -> JSONResponse:
+        return JSONResponse("pong")
+
+    return Starlette(routes=[Route("/report", report), Route("/ping", ping)])
+
+
+@application
+def fastapi_app() -> ASGIApp:
+    from fastapi import BackgroundTasks, FastAPI
+
+    app = FastAPI()
+
+    @app.get("/report")
+    async def report(tasks: BackgroundTasks) -> str:
+        tasks.add_task(make_report)
+        return "coming"
+
+    @app.get("/ping")
+    async def ping() -> str:
+        return "pong"
+
+    return app
+
+
+def client(visitor: Visitor) -> None:
+    with visitor.connect() as connection, visitor.connect() as other:
+        connection.get("/report")
+        other.get("/ping")
+
+
+def observe(seen: Seen) -> str:
+    seen.must_be_in_order("response.end GET /report", "task.start make_report")
+    seen.must_be_in_order("request.end GET /report", "request.start GET /ping")
+    seen.must_be_in_order("request.start GET /ping", "task.end make_report")
+    return WAITED if seen.in_order("task.end make_report", "request.end GET /ping") else SERVED

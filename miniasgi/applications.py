@@ -1,0 +1,174 @@
+"""The application: routes, middleware and handlers, built once into one ASGI callable.
+
+    app = MiniASGI()
+
+    @app.get("/hello/{name}")
+    async def hello(request):
+        return PlainTextResponse(f"Hello, {request.path_params['name']}")
+
+Rules of this file: nothing is decided in a request that can be decided before the first one. The
+stack is built at the first call; adding middleware or handlers after that raises RuntimeError.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from miniasgi.concurrency import BackgroundThreads, threads_here
+from miniasgi.datastructures import State
+from miniasgi.middleware import Middleware
+from miniasgi.middleware.errors import ServerErrorMiddleware
+from miniasgi.middleware.exceptions import ExceptionMiddleware, Handlers, response_to
+from miniasgi.requests import MAX_BODY_SIZE, Request
+from miniasgi.routing import BaseRoute, Find, Lifespan, Mount, Route, Router, Routes, checked
+from miniasgi.types import ASGIApp, Receive, Scope, Send
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class MiniASGI:
+    """An ASGI application.
+
+    - ``exception_handlers``: by status code or class, ``handler(request, exc) -> response``.
+    - ``lifespan``: ``lifespan(app)``, an async context manager; it yields ``request.state``.
+    - ``max_body_size``: bytes that ``request.body()``, ``json()`` and ``form()`` read at most, else
+      the answer is 413; None reads on.
+    - ``background_threads``: how many plain functions run after responses at one time.
+    """
+
+    def __init__(
+        self,
+        debug: bool = False,
+        routes: Routes = None,
+        middleware: Sequence[Middleware] | None = None,
+        exception_handlers: Handlers | None = None,
+        lifespan: Lifespan | None = None,
+        *,
+        max_body_size: int | None = MAX_BODY_SIZE,
+        background_threads: int = 40,
+    ) -> None:
+        self.debug = debug
+        self.state = State()
+        self.router = Router(routes, lifespan=lifespan)
+        self.user_middleware = list(middleware or ())
+        self.exception_handlers = dict(exception_handlers or {})
+        self.max_body_size = max_body_size
+        self._threads = None if background_threads == 40 else BackgroundThreads(background_threads)
+        self._errors: ServerErrorMiddleware | None = None  # the stack, once it is built
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request: find the endpoint, await its response, send it, run what comes after."""
+        errors = self._errors or self._build()
+        scope["app"] = self
+        if self._threads is not None:
+            threads_here.set(self._threads)  # in this call's own context: nothing to put back
+        if self._is_wrapped or scope["type"] != "http":
+            await errors(scope, receive, send)
+            return
+        try:
+            response = await self._find(scope)(Request(scope, receive))
+            is_plain = getattr(response, "is_plain", None)
+            if is_plain is None:
+                response = checked(response, scope)  # an ASGI application, or nothing of the kind
+        except Exception as exc:
+            await errors.answer(exc, None, scope, receive, send)
+            return
+        if is_plain and response.background is None:
+            # Nothing of ours can fail any more: the guard, a third of a microsecond, is not needed.
+            await response.transmit(scope, receive, send)
+            return
+        await errors.guard(response, scope, receive, send)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return self.router.routes
+
+    def route(
+        self, path: str, methods: Collection[str] | None = None, *, name: str | None = None
+    ) -> Callable[[F], F]:
+        """Register the decorated function for these methods; GET if none are named."""
+
+        def register(endpoint: F) -> F:
+            self.router.add(Route(path, endpoint, methods=methods, name=name))
+            return endpoint
+
+        return register
+
+    def get(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
+        return self.route(path, ("GET",), name=name)
+
+    def post(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
+        return self.route(path, ("POST",), name=name)
+
+    def put(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
+        return self.route(path, ("PUT",), name=name)
+
+    def patch(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
+        return self.route(path, ("PATCH",), name=name)
+
+    def delete(self, path: str, *, name: str | None = None) -> Callable[[F], F]:
+        return self.route(path, ("DELETE",), name=name)
+
+    def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
+        """Give everything below ``path`` to another ASGI application."""
+        self.router.add(Mount(path, app, name=name))
+
+    def add_middleware(self, cls: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Put a middleware around those that are there: an ASGI class, or a function.
+
+        A function is ``async def f(request, call_next)``. Functions stand inside all ASGI
+        middleware, and keep their order among themselves.
+        """
+        self._must_not_have_started()
+        self.user_middleware.insert(0, Middleware(cls, *args, **kwargs))
+
+    def exception_handler(
+        self, exc_class_or_status_code: int | type[Exception]
+    ) -> Callable[[F], F]:
+        """Register the decorated ``handler(request, exc)``."""
+
+        def register(handler: F) -> F:
+            self._must_not_have_started()
+            self.exception_handlers[exc_class_or_status_code] = handler
+            return handler
+
+        return register
+
+    def _must_not_have_started(self) -> None:
+        if self._errors is not None:
+            raise RuntimeError("the application has answered a request; register before that")
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> str:
+        """The path of a named route. Raises NoMatchFound."""
+        return self.router.url_path_for(name, **path_params)
+
+    def _build(self) -> ServerErrorMiddleware:
+        """From the inside: endpoint, exceptions, functions, ASGI middleware, errors."""
+        handlers = dict(self.exception_handlers)
+        by_status, by_class = handlers.pop(500, None), handlers.pop(Exception, None)
+        functions = [one for one in self.user_middleware if one.is_function]
+        wrappers = [one for one in self.user_middleware if not one.is_function]
+
+        self._find = self.router.find = _composed(self.router.find, handlers, functions)
+        app: ASGIApp = ExceptionMiddleware(self.router, handlers)
+        for middleware in reversed(wrappers):
+            app = middleware.around(app)
+        self._is_wrapped = bool(wrappers)
+        self._errors = ServerErrorMiddleware(app, handlers, by_status or by_class, self.debug)
+        return self._errors
+
+
+def _composed(find: Find, handlers: Handlers, functions: list[Middleware]) -> Find:
+    """The functions around the endpoint; ``call_next`` gives them its exceptions as answered."""
+    if not functions:
+        return find
+
+    async def respond(request: Request) -> Any:
+        try:
+            return checked(await find(request.scope)(request), request.scope)
+        except Exception as exc:
+            return await response_to(exc, request, handlers)
+
+    outermost = respond
+    for function in reversed(functions):
+        outermost = function.around(outermost)
+    return lambda scope: outermost

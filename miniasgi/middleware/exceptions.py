@@ -1,0 +1,73 @@
+"""The innermost layer: an exception becomes a response, as long as nothing was sent.
+
+Handlers are found by status code first, then by class, nearest base first. An exception without a
+handler that carries a ``status_code`` is answered with it: HTTPException, Starlette's own, or a
+queue that cannot promise (503). Everything else is left to the outermost layer.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+from miniasgi.concurrency import is_async_callable, run_in_threadpool
+from miniasgi.requests import Request
+from miniasgi.responses import PlainTextResponse, Response
+from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
+
+#: ``handler(request, exception) -> response``, plain or ``async``.
+Handler: TypeAlias = Callable[[Request, Any], Any]
+Handlers: TypeAlias = Mapping[int | type[Exception], Handler]
+
+
+async def response_to(exc: Exception, request: Request, handlers: Mapping[Any, Handler]) -> Any:
+    """What the handlers answer to an exception. Raises it where they have no answer."""
+    status_code = getattr(exc, "status_code", None)
+    keys = (status_code, *type(exc).__mro__)
+    handler = next((handlers[key] for key in keys if key in handlers), None)
+    if handler is None:
+        if not isinstance(status_code, int):
+            raise exc
+        handler = _answer_with_status
+    if is_async_callable(handler):
+        return await handler(request, exc)
+    return await run_in_threadpool(handler, request, exc)
+
+
+async def _answer_with_status(request: Request, exc: Any) -> Response:
+    kind = Response if exc.status_code in (204, 304) else PlainTextResponse
+    content = None if kind is Response else str(getattr(exc, "detail", exc))
+    return kind(content, exc.status_code, getattr(exc, "headers", None))
+
+
+class ExceptionMiddleware:
+    """The layer itself, around whatever may raise: an application, or a response being sent."""
+
+    def __init__(self, app: ASGIApp, handlers: Handlers) -> None:
+        self.app = app
+        self.handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.guard(self.app, scope, receive, send)
+
+    async def guard(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call an application, or a response, and decide what becomes of its exception."""
+        last: Message | None = None
+
+        def send_and_note(message: Message) -> Awaitable[None]:
+            # Not a coroutine of its own: it hands on the server's, which saves 0.1 us a message.
+            nonlocal last
+            last = message
+            return send(message)
+
+        try:
+            await app(scope, receive, send_and_note)
+        except Exception as exc:
+            await self.answer(exc, last, scope, receive, send)
+
+    async def answer(
+        self, exc: Exception, last: Message | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Decide by ``last``, the last message that was sent before the exception came."""
+        if last is not None or scope["type"] != "http":
+            raise exc
+        response = await response_to(exc, Request(scope, receive), self.handlers)
+        await response(scope, receive, send)

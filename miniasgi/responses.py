@@ -1,0 +1,297 @@
+"""The answer, and what comes after: accept, send, then run.
+
+Messages out (ASGI 3.0 HTTP spec, "Response Start" and "Response Body")::
+
+    {"type": "http.response.start", "status": 200, "headers": [(b"name", b"value"), ...]}
+    {"type": "http.response.body", "body": b"...", "more_body": False}
+
+A response is itself an ASGI application. Rules of this file: a background is accepted before the
+first message and called after the last, never between; every background that was accepted is
+called or abandoned; "sent" means handed to the server, which is not yet "received".
+"""
+
+import json
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from functools import cached_property
+from typing import Any, ClassVar
+
+from miniasgi.concurrency import iterate_in_threadpool
+from miniasgi.datastructures import Given, Headers, MutableHeaders, RawHeaders
+from miniasgi.events import listener, tell
+from miniasgi.exceptions import ClientDisconnect
+from miniasgi.types import Later, Message, Receive, Scope, Send
+
+#: A body longer than this, in bytes, ends with an empty message when a background follows: a server
+#: takes that one only once its write buffer has drained, so that "sent" comes nearer to "received".
+DRAIN_OVER = 64 * 1024
+
+
+class Response:
+    """Status, headers, and a body that is known before it is sent."""
+
+    # Left out: WebSocket denial responses (Starlette: Response). WebSockets are refused.
+
+    media_type: str | None = None
+    charset = "utf-8"
+    #: How long a reader that stalls may delay the background, in seconds.
+    drain_timeout = 30.0
+    #: Does it send as `Response` does? Once such a one is made, only the server can fail.
+    is_plain: ClassVar[bool] = True
+    _content_type: ClassVar[RawHeaders] = []
+
+    def __init_subclass__(cls) -> None:
+        # Looked at once a class, not once a response.
+        cls._content_type = _content_type(cls.media_type, cls.charset)
+        cls.is_plain = (cls.__call__, cls.transmit) == (Response.__call__, Response.transmit)
+
+    def __init__(
+        self,
+        content: Any = None,
+        status_code: int = 200,
+        headers: Given = None,
+        media_type: str | None = None,
+        background: Later = None,
+    ) -> None:
+        self.status_code = status_code
+        self.background = background
+        self.body = body = self.render(content)
+        if headers is None and media_type is None and status_code == 200 and self.is_plain:
+            # The usual case, in one list: half a microsecond less than below.
+            self.raw_headers = [(b"content-length", b"%d" % len(body)), *self._content_type]
+        else:
+            self.init_headers(headers, media_type)
+
+    def render(self, content: Any) -> Any:
+        """The body's bytes. Override it for another encoder (orjson, msgspec)."""
+        if isinstance(content, str):
+            return content.encode(self.charset)
+        return content if isinstance(content, bytes) else bytes(memoryview(content or b""))
+
+    def init_headers(self, headers: Given, media_type: str | None) -> None:
+        """Set ``raw_headers``: what is given, and the length and type of the content."""
+        raw = Headers(headers).raw
+        names = {name for name, _ in raw}
+        # RFC 9110, 8.6: a 1xx or 204 has no content-length; a 304 has none for Starlette's sake.
+        has_length = self.status_code >= 200 and self.status_code not in (204, 304)
+        if isinstance(self.body, bytes) and has_length and b"content-length" not in names:
+            raw.append((b"content-length", b"%d" % len(self.body)))
+        if b"content-type" not in names:
+            self.media_type = media_type or self.media_type
+            raw += _content_type(self.media_type, self.charset)
+        self.raw_headers = raw
+
+    @cached_property
+    def headers(self) -> MutableHeaders:
+        """A view on ``raw_headers``: writing here changes what is sent."""
+        return MutableHeaders(raw=self.raw_headers)
+
+    def set_cookie(
+        self,
+        key: str,
+        value: str = "",
+        max_age: int | None = None,
+        expires: Any = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        httponly: bool = False,
+        samesite: str | None = "lax",
+    ) -> None:
+        """Add a ``set-cookie`` header; ``max_age`` in seconds, ``expires`` too, or a datetime."""
+        # Left out: partitioned cookies (Starlette: set_cookie). Python knows them from 3.14 on.
+        from email.utils import format_datetime
+        from http.cookies import SimpleCookie
+
+        if hasattr(expires, "utcoffset"):
+            expires = format_datetime(expires, usegmt=True)
+        names = ("max-age", "expires", "path", "domain", "secure", "httponly", "samesite")
+        values = (max_age, expires, path, domain, secure or None, httponly or None, samesite)
+        cookie: SimpleCookie = SimpleCookie({key: value})
+        cookie[key].update({n: v for n, v in zip(names, values, strict=True) if v is not None})
+        self.headers.append("set-cookie", cookie.output(header="").strip())
+
+    def delete_cookie(self, key: str, path: str = "/", domain: str | None = None) -> None:
+        self.set_cookie(key, max_age=0, expires=0, path=path, domain=domain)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Accept, send, then run.
+
+        Raises what accept raises, before anything is sent; what sending raises, after abandoning
+        the background; what the background raises, after the last byte.
+        """
+        background = self.background
+        if background is None:
+            await self.transmit(scope, receive, send)
+            return
+        await background.accept()
+        if listener.get() is not None:
+            tell("accept")
+        try:
+            drained = await self.transmit(scope, receive, send)
+        except BaseException as because:
+            if not self._is_client_gone(because):
+                await background.abandon(because)
+                raise
+            drained = True  # nobody reads any more, and the work is still due
+        try:
+            await background()
+        finally:
+            if not drained:
+                await send(_last())
+
+    async def transmit(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Send every message. False if a stalled reader kept the server from taking the last."""
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        if self.background is None or len(self.body) <= DRAIN_OVER:
+            # No more_body: this is the last message, and servers write the final bytes now.
+            await send({"type": "http.response.body", "body": self.body})
+            return True
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        return await self._send_last(send)
+
+    async def _send_last(self, send: Send) -> bool:
+        import anyio
+
+        patience = float("inf") if self.background is None else self.drain_timeout
+        with anyio.move_on_after(patience):
+            await _send_or_leave(send, _last())
+            return True
+        return False
+
+    def _is_client_gone(self, exc: BaseException) -> bool:
+        # Where the body is known, only the server's send can raise an OSError.
+        return isinstance(exc, ClientDisconnect) or (self.is_plain and isinstance(exc, OSError))
+
+    async def stream(
+        self, scope: Scope, receive: Receive, send: Send, start: Message, chunks: Any
+    ) -> bool:
+        """Send chunks until they end or the client leaves: either way the background follows."""
+
+        async def send_all() -> None:
+            await _send_or_leave(send, start)
+            async for chunk in chunks:
+                body = chunk.encode(self.charset) if isinstance(chunk, str) else chunk
+                message = {"type": "http.response.body", "body": body, "more_body": True}
+                await _send_or_leave(send, message)
+
+        # From spec version 2.4 on send raises when the client has left; before, receive tells.
+        version = scope.get("asgi", {}).get("spec_version", "2.0")
+        try:
+            if tuple(map(int, version.split("."))) >= (2, 4):
+                await send_all()
+            else:
+                await _until_disconnect(send_all, receive)
+            return await self._send_last(send)
+        except ClientDisconnect:
+            return True
+        finally:
+            if hasattr(chunks, "aclose"):
+                await _shielded(chunks.aclose)
+
+
+def _content_type(media_type: str | None, charset: str) -> RawHeaders:
+    if media_type is None:
+        return []
+    if media_type.startswith("text/") and "charset=" not in media_type.lower():
+        media_type = f"{media_type}; charset={charset}"
+    return [(b"content-type", media_type.encode("latin-1"))]
+
+
+def start_message(status: int, raw_headers: RawHeaders) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": raw_headers}
+
+
+def _last() -> Message:
+    return {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+async def _send_or_leave(send: Send, message: Message) -> None:
+    try:
+        await send(message)
+    except OSError as exc:  # only around send: the same error from a generator is a failure
+        raise ClientDisconnect from exc
+
+
+async def _until_disconnect(send_all: Callable[[], Awaitable[None]], receive: Receive) -> None:
+    import anyio
+
+    failure: Exception | None = None
+    async with anyio.create_task_group() as group:
+
+        async def listen() -> None:
+            nonlocal failure
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            failure = ClientDisconnect()
+            group.cancel_scope.cancel()
+
+        group.start_soon(listen)
+        try:
+            await send_all()
+        except Exception as exc:
+            failure = exc  # raised below: the task group would wrap it in an ExceptionGroup
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _shielded(close: Callable[[], Awaitable[None]]) -> None:
+    import anyio
+
+    with anyio.CancelScope(shield=True):
+        await close()
+
+
+class PlainTextResponse(Response):
+    media_type = "text/plain"
+
+
+class HTMLResponse(Response):
+    media_type = "text/html"
+
+
+class JSONResponse(Response):
+    """Any JSON value. NaN and infinity raise ValueError: JSON has no words for them."""
+
+    media_type = "application/json"
+    # Built once: json.dumps makes an encoder for each call, 1.2 us.
+    _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+    def render(self, content: Any) -> bytes:
+        return self._encoder.encode(content).encode()
+
+
+class RedirectResponse(Response):
+    """Go there instead: 307 keeps the method, 303 turns a POST into a GET."""
+
+    def __init__(
+        self, url: str, status_code: int = 307, headers: Given = None, background: Later = None
+    ) -> None:
+        from urllib.parse import quote
+
+        super().__init__(b"", status_code, headers, None, background)
+        self.headers["location"] = quote(url, safe=":/%#?=@[]!$&'()*+,;")
+
+
+class StreamingResponse(Response):
+    """Chunks as they come, str or bytes, from an async iterator or (in threads) a plain one.
+
+    The background runs when the stream has ended and when the client has left, on every server; it
+    does not when the iterator raised.
+    """
+
+    def render(self, content: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterable[Any]:
+        if not isinstance(content, AsyncIterable):
+            content = iterate_in_threadpool(content)
+        self.body_iterator = content
+        return content
+
+    async def transmit(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        start = start_message(self.status_code, self.raw_headers)
+        return await self.stream(scope, receive, send, start, self.body_iterator)

@@ -1,0 +1,224 @@
+"""A recording as one plain SVG: no script, no font, no request, light and dark.
+
+Places are lanes, colours are kinds of work (Okabe and Ito's, seen by all eyes), and no colour is
+the only sign: bars have labels, what failed is hatched, what was cancelled is dotted, what has no
+end is dashed. One dashed line says "the client has its answer", a tint covers all after it. Numbers
+are in the titles, which browsers show on hover; the description tells the story in order, because a
+picture (role="img") is read as its title and description only.
+"""
+
+from collections.abc import Mapping
+from html import escape
+
+from miniasgi.timeline.recording import Bar, Moment, Recording, Row, ms, ticks
+
+_WIDTH, _LEFT, _RIGHT = 900, 116, 24
+_ROW, _BAR, _HEAD, _GAP = 28, 18, 44, 14
+_LETTER = 6.3  # the width of a letter at 12px, on average and a little more
+
+_STYLE = """
+.tl{--ink:#1b1f24;--dim:#59636e;--line:#d1d9e0;--paper:#fff;--tint:#e69f0014;
+font:12px system-ui,sans-serif}
+@media(prefers-color-scheme:dark){.tl{--ink:#f0f3f6;--dim:#9ea7b3;--line:#353c45;--paper:#15191f;
+--tint:#e69f001c}}
+.tl text{fill:var(--ink)}.tl .tl-dim{fill:var(--dim)}.tl .tl-on{fill:#111}
+.tl .tl-head{font-weight:600;font-size:14px}
+.tl .tl-off{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
+.tl-paper{fill:var(--paper)}.tl-tint{fill:var(--tint)}.tl-grid{stroke:var(--line)}
+.tl-answer{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 4}
+.tl-app{stroke:var(--dim);stroke-width:2}.tl-point{fill:var(--ink);stroke:var(--paper)}
+.tl-request{fill:#56b4e9}.tl-response{fill:#009e73}.tl-task{fill:#e69f00}.tl-other{fill:#cc79a7}
+.tl-open{stroke:var(--ink);stroke-dasharray:3 3}.tl-stripe{stroke:#fff7;stroke-width:1.5}
+"""
+_PATTERNS = {
+    "failed": '<path d="M0 0H7V7H0z" fill="#d55e00"/><path class="tl-stripe" d="M-1 8L8-1"/>',
+    "cancelled": '<path d="M0 0H7V7H0z" fill="#cc79a7"/><circle cx="3" cy="3" r="1.2"/>',
+}
+
+
+def svg(
+    recordings: Recording | Mapping[str, Recording], *, title: str = "What happened when"
+) -> str:
+    """One picture; several recordings one above the other, each from its own zero, on one scale."""
+    if isinstance(recordings, Recording):
+        recordings = {"": recordings}
+    span = max((recording.end - recording.begin for recording in recordings.values()), default=0)
+    y, parts = 8, []
+    for name, recording in recordings.items():
+        panel = _Panel(recording, span or 1, y)
+        parts += panel.draw(name)
+        y = panel.bottom + _GAP
+    parts += _axis(span or 1, y)
+    story = " ".join(_story(name, recording) for name, recording in recordings.items())
+    return "".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y + 20}"',
+            f' width="{_WIDTH}" height="{y + 20}" style="max-width:100%;height:auto"',
+            f' class="tl" role="img"><title>{escape(title)}</title><desc>{escape(story)}</desc>',
+            f"<style>{_STYLE}</style><defs>",
+            *(
+                f'<pattern id="tl-{name}" width="7" height="7" patternUnits="userSpaceOnUse">'
+                f"{drawn}</pattern>"
+                for name, drawn in _PATTERNS.items()
+            ),
+            "</defs>",
+            '<rect class="tl-paper" width="100%" height="100%" rx="6"/>',
+            *parts,
+            "</svg>",
+        ]
+    )
+
+
+def _axis(span: int, y: int) -> list[str]:
+    return [
+        _text(_x(tick, span), y + 6, f"{tick / 1e6:g} ms", "tl-dim", anchor="middle")
+        for tick in ticks(span)
+    ]
+
+
+def _story(name: str, recording: Recording) -> str:
+    answered_at = recording.answered_at()
+    told = [
+        f"{moment.label} ({moment.place}, {ms(moment.at - recording.begin)})"
+        + (", and the client has its answer" if moment.at == answered_at else "")
+        for moment in recording.moments
+    ]
+    return f"{name}: {'; '.join(told)}." if name else f"{'; '.join(told)}."
+
+
+class _Panel:
+    """One recording: its name, its lanes, its dashed line."""
+
+    def __init__(self, recording: Recording, span: int, top: int) -> None:
+        self.recording = recording
+        self.span = span
+        self.top = top
+        self.lanes = recording.lanes()
+        self.bottom = top + _HEAD + _ROW * sum(map(len, self.lanes.values()))
+
+    def x(self, at: int) -> float:
+        return _x(at - self.recording.begin, self.span)
+
+    def draw(self, name: str) -> list[str]:
+        top = self.top + _HEAD
+        height = self.bottom - top
+        parts = [_text(12, self.top + 18, name, "tl-head")]
+        answered_at = self.recording.answered_at()
+        if answered_at is not None:
+            x = self.x(answered_at)
+            tint = f'width="{_WIDTH - _RIGHT - x:.1f}" height="{height}"'
+            parts.append(f'<rect class="tl-tint" x="{x:.1f}" y="{top}" {tint}/>')
+        for tick in ticks(self.span):
+            parts.append(_line("tl-grid", _x(tick, self.span), top, self.bottom))
+        y = top
+        for place, rows in self.lanes.items():
+            parts.append(_text(12, y + _ROW / 2 + 4, place, "tl-dim"))
+            for row in rows:
+                parts += _Lane(self, y).draw(row)
+                y += _ROW
+        if answered_at is not None:
+            words = f"the client has its answer · {ms(answered_at - self.recording.begin)}"
+            anchor = "end" if x + len(words) * _LETTER > _WIDTH else "start"
+            parts.append(_line("tl-answer", x, top - 18, self.bottom))
+            parts.append(_text(x + (-6 if anchor == "end" else 6), top - 8, words, anchor=anchor))
+        return parts
+
+
+class _Lane:
+    """One row: bars, points over them, and labels where nothing is covered."""
+
+    def __init__(self, panel: _Panel, y: float) -> None:
+        self.panel = panel
+        self.middle = y + _ROW / 2
+        self.taken: list[tuple[float, float]] = []
+        self.parts: list[str] = []
+
+    def draw(self, row: Row) -> list[str]:
+        for bar in sorted(row.bars, key=lambda bar: bar.kind != "app"):
+            self._bar(bar)
+        for point in row.points:
+            self._point(point)
+        for bar in row.bars:
+            if bar.kind != "response":
+                self._label(bar, row)
+        for point in row.points:
+            if point.is_told:
+                self._write(point.label, self.panel.x(point.at), self.panel.x(point.at), row)
+        return self.parts
+
+    def _ends(self, bar: Bar) -> tuple[float, float]:
+        recording = self.panel.recording
+        first = self.panel.x(bar.start.at)
+        last = self.panel.x(bar.end.at if bar.end else recording.end)
+        return first, max(last, first + 3)
+
+    def _bar(self, bar: Bar) -> None:
+        first, last = self._ends(bar)
+        recording = self.panel.recording
+        begins, lasts = bar.start.at - recording.begin, bar.length(recording.end)
+        told = f"{bar.label}: from {ms(begins)}, for {ms(lasts)}"
+        if bar.kind == "app":
+            caps = f"M{first:.1f} {self.middle - 6}v12m0-6H{last:.1f}m0-6v12"
+            shape = f'<path class="tl-app" fill="none" d="{caps}"/>'
+        else:
+            kind = bar.kind if bar.kind in ("request", "response", "task") else "other"
+            fill = f' style="fill:url(#tl-{bar.outcome})"' if bar.outcome in _PATTERNS else ""
+            ending = " tl-open" if bar.outcome == "open" else ""
+            shape = (
+                f'<rect class="tl-{kind}{ending}"{fill} x="{first:.1f}" width="{last - first:.1f}"'
+                f' y="{self.middle - _BAR / 2}" height="{_BAR}" rx="2"/>'
+            )
+        self.parts.append(_titled(shape, told))
+
+    def _point(self, point: Moment) -> None:
+        x, y = self.panel.x(point.at), self.middle
+        if point.kind in ("mark", "accept"):
+            shape = f'<path class="tl-point" d="M{x - 5:.1f} {y}l5-6 5 6-5 6z"/>'
+        else:
+            shape = f'<circle class="tl-point" cx="{x:.1f}" cy="{y}" r="3.5"/>'
+        self.parts.append(
+            _titled(shape, f"{point.label}: at {ms(point.at - self.panel.recording.begin)}")
+        )
+        self.taken.append((x - 7, x + 7))
+
+    def _label(self, bar: Bar, row: Row) -> None:
+        lift = 7 if bar.kind == "app" else 0
+        words = f"{bar.label} {ms(bar.length(self.panel.recording.end))}"
+        if not self._write(words, *self._ends(bar), row, lift=lift):
+            self._write(bar.label, *self._ends(bar), row, lift=lift)
+
+    def _write(self, words: str, first: float, last: float, row: Row, *, lift: int = 0) -> bool:
+        """Write within these ends, or right or left of them: wholly on a bar or wholly off all,
+        and over no point or other label. No room, no label: the title has it.
+        """
+        length = len(words) * _LETTER
+        bars = [self._ends(bar) for bar in row.bars if bar.kind != "app"]
+        after_points = [end + 2 for _, end in sorted(self.taken) if first < end < last]
+        for x in (first + 6, *after_points, last + 8, first - 8 - length):
+            end = x + length
+            is_on = any(left <= x and end <= right for left, right in bars)
+            is_off = all(end < left or right < x for left, right in bars)
+            is_taken = any(x < right and left < end for left, right in self.taken)
+            if (is_on or is_off) and not is_taken and x > _LEFT and end < _WIDTH:
+                self.taken.append((x, end))
+                kind = "tl-on" if is_on else "tl-off"
+                self.parts.append(_text(x, self.middle + 4 - lift, words, kind))
+                return True
+        return False
+
+
+def _x(nanoseconds: int, span: int) -> float:
+    return _LEFT + nanoseconds * (_WIDTH - _LEFT - _RIGHT) / span
+
+
+def _text(x: float, y: float, words: str, kind: str = "", *, anchor: str = "start") -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text class="{kind}" {place}>{escape(words)}</text>'
+
+
+def _line(kind: str, x: float, top: float, bottom: float) -> str:
+    return f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
+
+
+def _titled(shape: str, title: str) -> str:
+    return f"<g><title>{escape(title)}</title>{shape}</g>"

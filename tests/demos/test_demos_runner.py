@@ -1,0 +1,342 @@
+"""The command: what it refuses, in one sentence, and that it leaves no process behind."""
+
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from demos import servers
+from demos.__main__ import chosen, main
+from demos.client import Connection
+from demos.scenario import FRAMEWORKS, Scenario, Seen, Unforeseen, all_names, load
+from demos.servers import DemoError, Server, Settings
+from miniasgi.timeline import Moment, Recording
+
+ROOT = Path(__file__).parents[2]
+
+
+# Choosing
+
+
+def test_every_scenario_has_a_question_a_story_a_lesson_and_expectations() -> None:
+    for scenario in map(load, all_names()):
+        assert scenario.question.endswith("?")
+        assert scenario.story and scenario.lesson.endswith(".")
+        assert all(scenario.expected(name) in scenario.module.outcomes for name in FRAMEWORKS)
+        assert all(hasattr(scenario.module, f"{name}_app") for name in FRAMEWORKS)
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["s01"], ["s01_order"]),
+        (["Forty Tokens"], ["s05_forty_tokens"]),
+        (["neighbour", "s01"], ["s01_order", "s08_innocent_neighbour"]),
+        ([], all_names()),
+    ],
+)
+def test_a_scenario_is_found_by_its_number_or_a_part_of_its_name(
+    words: list[str], names: list[str]
+) -> None:
+    assert chosen(words) == names
+
+
+def test_the_list_names_every_scenario_with_its_question(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = main(["--list"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0
+    assert [line[:3] for line in lines] == [name[:3] for name in all_names()]
+    assert all(line.endswith("?") for line in lines)
+
+
+# Refusing
+
+
+def sentence(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The only line on standard error of a command that cannot run."""
+    code = main(arguments)
+    out, err = capsys.readouterr()
+
+    assert code == 2
+    assert out == ""
+    words = [line for line in err.splitlines() if not line.startswith("recording ")]
+    assert len(words) == 1, words
+    return words[0]
+
+
+def test_an_unknown_scenario_is_refused_with_those_that_exist(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "no scenario is called 's99'; there are s01, s02" in sentence(capsys, "s99")
+
+
+@pytest.mark.parametrize("only", ["django", "miniasgi,flask", ""])
+def test_an_unknown_framework_is_refused_with_those_that_exist(
+    capsys: pytest.CaptureFixture[str], only: str
+) -> None:
+    words = sentence(capsys, "s01", "--only", only)
+
+    assert words.startswith("demos: --only takes some of miniasgi,starlette,fastapi, not ")
+
+
+def test_a_missing_framework_is_named_with_two_ways_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing(monkeypatch, "starlette")
+
+    words = sentence(capsys, "s01")
+
+    assert words == (
+        "demos: starlette is not installed; try: pip install starlette, "
+        "or leave it out: --only miniasgi,fastapi"
+    )
+
+
+def test_what_only_one_scenario_needs_is_asked_for_by_that_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing(monkeypatch, "httpx")
+
+    words = sentence(capsys, "s21")
+
+    assert words == "demos: httpx is not installed; try: pip install httpx"
+
+
+def missing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda wanted, *rest: None if wanted == name else find_spec(wanted, *rest),
+    )
+
+
+def test_a_port_in_use_is_said_before_anything_is_recorded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        words = sentence(capsys, "s01", "--port", str(port), "--svg", str(tmp_path))
+
+    assert words.startswith(f"demos: port {port} cannot be used: Address already in use")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.servers
+def test_a_server_that_does_not_come_up_is_quoted() -> None:
+    server = Server("demos.no_such_scenario:app", "miniasgi", Settings())
+    try:
+        with pytest.raises(DemoError, match=r"did not come up: .*no_such_scenario"):
+            server.wait_until_up()
+    finally:
+        server.end()
+
+    assert server.process.returncode != 0
+
+
+@pytest.mark.servers
+def test_a_server_that_never_answers_is_given_up_and_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(servers, "STARTING", 0.3)
+    server = Server("demos.s01_order:miniasgi_app", "miniasgi", Settings())
+    try:
+        os.kill(server.process.pid, signal.SIGSTOP)
+        with pytest.raises(DemoError, match=r"no answer in 0\.3 seconds"):
+            server.wait_until_up()
+    finally:
+        server.end()
+
+    assert server.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.servers
+def test_what_cannot_be_written_is_said_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    one = ["s01", "--only", "miniasgi", "--svg"]
+
+    pictures = sentence(capsys, *one, str(tmp_path / "file" / "x"))
+    main([*one, str(tmp_path), "--json", str(tmp_path / "no" / "such.json")])
+
+    assert pictures.endswith("file/x cannot be made: Not a directory")
+    assert "such.json cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+# Judging
+
+
+def recorded(*labels: str) -> Recording:
+    """Moments one after the other; each label is a kind and a name."""
+    return Recording(
+        Moment(at, "client", label.split(" ")[0], label.partition(" ")[2])
+        for at, label in enumerate(labels, start=1)
+    )
+
+
+def seen(*labels: str) -> Seen:
+    return Seen(recorded(*labels))
+
+
+def test_order_is_asked_of_the_first_moments_of_their_labels() -> None:
+    recording = seen("request.start GET /a", "mark wait", "request.end GET /a", "mark wait")
+
+    assert recording.in_order("request.start GET /a", "wait", "request.end GET /a")
+    assert not recording.in_order("request.end GET /a", "wait")
+    assert not recording.in_order("request.end GET /b")
+
+
+def test_a_recording_that_no_outcome_describes_says_what_is_wrong() -> None:
+    recording = seen("mark b", "mark a")
+
+    with pytest.raises(Unforeseen, match="'b' before 'a'"):
+        recording.must_be_in_order("a", "b")
+    with pytest.raises(Unforeseen, match="no moment 'c'"):
+        recording.must_be_in_order("a", "c")
+
+
+@pytest.mark.parametrize("name", all_names())
+def test_an_empty_recording_is_never_what_was_expected(name: str) -> None:
+    scenario: Scenario = load(name)
+
+    outcome = scenario.observe(Recording())
+
+    assert outcome.startswith("unforeseen: ")
+    assert scenario.compare(outcome, scenario.expected("starlette")) == "?"
+
+
+IN_ORDER = (
+    "app.start GET /signup",
+    "response.end GET /signup",
+    "task.start send_mail",
+    "request.end GET /signup",
+    "mark gate opens",
+    "task.end send_mail",
+    "app.end GET /signup",
+)
+
+
+def test_the_order_that_is_promised_is_recognised() -> None:
+    scenario = load("s01_order")
+
+    assert scenario.observe(recorded(*IN_ORDER)) == scenario.expected("miniasgi")
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        ("task.start send_mail", "response.end GET /signup"),
+        ("app.end GET /signup", "task.end send_mail"),
+        ("task.end send_mail", "request.end GET /signup"),
+    ],
+)
+def test_no_other_order_passes_for_it(early: str, late: str) -> None:
+    order = [label for label in IN_ORDER if label != early]
+    order.insert(order.index(late), early)
+
+    outcome = load("s01_order").observe(recorded(*order))
+
+    assert outcome.startswith("unforeseen: ")
+
+
+def test_ranks_decide_what_is_better() -> None:
+    scenario = load("s08_innocent_neighbour")
+    best, worst = scenario.expected("miniasgi"), scenario.expected("starlette")
+
+    assert scenario.compare(best, worst) == "better"
+    assert scenario.compare(worst, best) == "worse"
+    assert scenario.compare(best, best) == "same"
+
+
+# Ending
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    """Poll for what another process does; there is no event to wait for."""
+    until = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def processes() -> dict[int, int]:
+    """The parent of each process that runs; one that has ended and is not reaped does not."""
+    if Path("/proc/self/stat").exists():
+        stats = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                stats.append(f"{path.parent.name} {path.read_text().rpartition(')')[2]}")
+    else:
+        command = ["ps", "-A", "-o", "pid=,state=,ppid="]
+        stats = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    rows = (line.split()[:3] for line in stats)
+    return {int(pid): int(parent) for pid, state, parent in rows if not state.startswith("Z")}
+
+
+def children(of: int) -> list[int]:
+    return [pid for pid, parent in processes().items() if parent == of]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_no_server_is_left_behind_when_the_runner_is_stopped(
+    sign: signal.Signals, tmp_path: Path
+) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-m", "demos", "s04", "--svg", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: len(children(command.pid)) == 3)
+    started = children(command.pid)
+
+    command.send_signal(sign)
+    _, err = command.communicate(timeout=30)
+
+    wait_for(lambda: not processes().keys() & set(started))
+    if sign == signal.SIGINT:
+        assert command.returncode == 130
+        assert err.endswith("demos: stopped; its servers are ended\n")
+
+
+@pytest.mark.servers
+def test_an_application_serves_by_hand_and_shows_its_lanes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    target = ["demos.s01_order:starlette_app", "--port", str(port)]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", *target, "--log-level", "warning"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: asks(port, "/gate/open") == 204)
+        status = asks(port, "/signup")
+    finally:
+        command.terminate()
+        _, err = command.communicate(timeout=30)
+
+    assert status == 200
+    assert "send_mail" in err and "event loop" in err
+
+
+def asks(port: int, path: str) -> int:
+    with contextlib.suppress(OSError), Connection(port) as connection:
+        reply = connection.get(path)
+        return 0 if reply is None else reply.status
+    return 0

@@ -1,0 +1,67 @@
+"""Every scenario once, on real servers, for the three frameworks: what is seen is what is expected.
+
+The whole lab runs once for this file; each test looks at one framework of one scenario.
+"""
+
+import pytest
+
+from demos.report import as_json, as_svg, as_text, verdicts
+from demos.runner import Result, run_all
+from demos.scenario import FRAMEWORKS, all_names, load
+from demos.servers import Settings
+
+pytestmark = pytest.mark.servers
+
+BETTER = {
+    "s05_forty_tokens",
+    "s07_a_200_that_fails",
+    "s08_innocent_neighbour",
+    "s11_sent_is_not_received",
+    "s21_the_test_that_cannot_see",
+}
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Result]:
+    scenarios = [load(name) for name in all_names()]
+    return {result.scenario.name: result for result in run_all(scenarios, Settings())}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("name", all_names())
+def test_what_is_seen_is_what_is_expected(
+    results: dict[str, Result], name: str, framework: str
+) -> None:
+    run = next(run for run in results[name].runs if run.framework == framework)
+
+    assert run.outcome == load(name).expected(framework), run.recording.moments
+
+
+@pytest.mark.parametrize("name", all_names())
+def test_miniasgi_is_better_where_it_says_so_and_else_the_same(
+    results: dict[str, Result], name: str
+) -> None:
+    verdict = results[name].runs[0].than_starlette
+
+    assert verdict == ("better" if name in BETTER else "same")
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_the_neighbour_does_not_depend_on_the_parser(http: str) -> None:
+    (result,) = run_all([load("s08_innocent_neighbour")], Settings(http=http, loop="asyncio"))
+
+    assert result.is_expected, [run.outcome for run in result.runs]
+
+
+def test_a_result_can_be_read_seen_and_loaded(results: dict[str, Result]) -> None:
+    import json
+    from xml.etree import ElementTree
+
+    for result in results.values():
+        lines = as_text(result).splitlines()
+        assert any(line.startswith("Lesson: ") for line in lines)
+        assert max(map(len, lines)) <= 100
+        assert ElementTree.fromstring(as_svg(result)).tag.endswith("svg")
+    document = json.loads(as_json(list(results.values()), Settings()))
+    assert {run["framework"] for run in document["scenarios"][0]["runs"]} == set(FRAMEWORKS)
+    assert "5 better, 5 the same, 0 worse" in verdicts(list(results.values()), Settings())
