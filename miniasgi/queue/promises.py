@@ -15,10 +15,11 @@ import time
 import weakref
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 
 import anyio
 
-from miniasgi.concurrency import background_threads
+from miniasgi.concurrency import threads_here
 from miniasgi.events import tell
 from miniasgi.queue import store
 from miniasgi.queue.errors import QueueUnavailable
@@ -108,7 +109,7 @@ class Promise:
         elif self._function.is_async:
             await self._run(job)
         else:
-            await background_threads.get().run(self._run_in_thread, job)
+            await threads_here.get().run(partial(self._run_in_thread, job))
 
     async def abandon(self, because: BaseException) -> None:
         """The response failed, the promise stands: any worker may run it."""
