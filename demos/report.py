@@ -44,7 +44,7 @@ def as_svg(result: Result) -> str:
     title = f"{result.scenario.number} {result.scenario.title}: {result.scenario.question}"
     numbers = versions()
     panels = {
-        f"{NAMES[run.framework]} {numbers.get(run.framework, '')}": run.recording
+        f"{NAMES[run.framework]} {numbers.get(run.framework, '')}".rstrip(): run.recording
         for run in result.runs
     }
     return svg(panels, title=title)
