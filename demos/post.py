@@ -19,7 +19,7 @@ from pathlib import Path
 from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 
 ADDRESS = "DEMOS_MAIL"  #: the variable with the path of the mail server's socket
-PATIENCE = 10.0  #: seconds to wait for a delivery that should come
+PATIENCE = 20.0  #: seconds to wait for a delivery that should come
 
 
 class Refused(Exception):
