@@ -361,12 +361,13 @@ class Writer:
         return self._lock_fd
 
     def _try_lock(self) -> bool:
-        with self._explained():
-            try:
-                fcntl.flock(self._lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
+        try:
+            fcntl.flock(self._lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            raise self._unavailable(exc) from exc
+        return True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
