@@ -60,7 +60,7 @@ MUTANTS = [
         WRITER,
         "                self._commit(batch, careful=True)\n",
         "                for operation in batch:\n"
-        "                    operation.error = self._unavailable(exc)\n",
+        "                    operation.error = self.file.unavailable(exc)\n",
         ["test_writer.py::test_one_that_fails_does_not_fail_its_neighbours"],
     ),
     Mutant(

@@ -172,8 +172,8 @@ async def test_a_job_is_settled_in_two_commits_and_not_three(queue: Queue) -> No
     background = BackgroundTasks()
     background.add_task(send_email)
     await respond(background, [])
-    assert queue.writer._db is not None
-    total = queue.writer._db.total_changes
+    assert queue.writer.file._db is not None
+    total = queue.writer.file._db.total_changes
 
     assert changes and total == 1 + 1 + 2  # schema row, the first job, accept and settle
 
