@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import Callable
 from contextvars import copy_context
+from dataclasses import dataclass
 
 import anyio
 
@@ -32,31 +33,25 @@ from miniasgi.types import Background
 logger = logging.getLogger("miniasgi.queue")
 
 
+@dataclass(eq=False)
 class Promise:
     """One job of one response. Also ``background_tasks.add_task(promise)`` in Starlette.
 
     ``result`` is the job's handle; its id is known before the row exists.
     """
 
+    _writer: Writer
+    _function: Function
+    _new: NewJob
+    _worker: Callable[[], Worker | None]
+    _hold: float
     _job: Job | None = None  # once accepted
+    _held_until: float = float("inf")
+    _marked: bool = False
 
-    def __init__(
-        self,
-        writer: Writer,
-        function: Function,
-        new: NewJob,
-        worker: Callable[[], Worker | None],
-        hold: float,
-    ) -> None:
-        self.name = function.name
-        self.result = AsyncResult(writer, new.id)
-        self._writer = writer
-        self._function = function
-        self._new = new
-        self._worker = worker
-        self._hold = hold
-        self._held_until = float("inf")
-        self._marked = False
+    def __post_init__(self) -> None:
+        self.name = self._function.name
+        self.result = AsyncResult(self._writer, self._new.id)
         self._fate = threading.Lock()  # acquired once, by who decides what becomes of the job
 
     def __background__(self) -> "Promise":

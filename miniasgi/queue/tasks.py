@@ -219,15 +219,8 @@ class Queue:
     @asynccontextmanager
     async def worker(self, concurrency: int = 4, grace: float = 30.0) -> AsyncIterator[Worker]:
         """Run this queue's jobs here while the block is open; needs asyncio. See `Worker`."""
-        worker = Worker(
-            self.writer,
-            self.name,
-            self._functions,
-            concurrency=concurrency,
-            grace=grace,
-            max_crashes=self.max_crashes,
-            keep=self.keep,
-        )
+        limits = (self.max_crashes, self.keep, concurrency, grace)
+        worker = Worker(self.writer, self.name, self._functions, *limits)
         async with worker:
             self._workers.append(worker)
             try:

@@ -19,7 +19,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -28,39 +28,18 @@ from typing import Any, TypeVar
 
 from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.files import File
+from miniasgi.queue.operations import Future, Operation, Work, tell
 from miniasgi.queue.owners import Owner, living
 from miniasgi.queue.wakeup import Bell
 
 logger = logging.getLogger("miniasgi.queue")
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
-Future = asyncio.Future[Any]
 
 _exiting = threading.Event()
-_transaction: ContextVar[sqlite3.Connection | None] = ContextVar("transaction", default=None)
-
-
-class Operation:
-    """One caller's part of a commit. Who takes it first decides: the writer, or impatience."""
-
-    __slots__ = ("_turn", "done", "error", "future", "value", "wakes", "work")
-
-    def __init__(self, work: Work[Any], wakes: bool, future: Future | None = None) -> None:
-        self.work = work
-        self.wakes = wakes  # it brings work: ring the workers' bell after the commit
-        self.future = future  # who waits: a loop, a thread (done), or nobody
-        self.done: threading.Lock | None = None
-        self.value: Any = None
-        self.error: BaseException | None = None
-        self._turn = threading.Lock()
-
-    def take(self) -> bool:
-        return self._turn.acquire(blocking=False)
-
-    def outcome(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.value
+#: The connection while a transaction is open here; emptied at its end, for contexts that live on.
+_transaction: ContextVar[tuple[()] | list[sqlite3.Connection]] = ContextVar(
+    "transaction", default=()
+)
 
 
 class Writer:
@@ -161,20 +140,21 @@ class Writer:
             with self.file.explained():
                 db = self.file.open()
                 db.execute("begin immediate")
-            token = _transaction.set(db)
+            inside = [db]
+            token = _transaction.set(inside)
             try:
                 yield db
                 with self.file.explained():
                     db.execute("commit")
             finally:
+                inside.clear()
                 _transaction.reset(token)
                 if db.in_transaction:
                     db.execute("rollback")
         self.bell.ring()
 
     def _joined(self) -> sqlite3.Connection | None:
-        db = _transaction.get()
-        return db if db is not None and db is self.file._db and db.in_transaction else None
+        return next((db for db in _transaction.get() if db is self.file.open()), None)
 
     # The thread
 
@@ -273,22 +253,11 @@ class Writer:
 
     def _after_commit(self, batch: list[Operation], error: BaseException | None = None) -> None:
         """Tell the callers, and ring the bell."""
-        loops: dict[asyncio.AbstractEventLoop, list[Operation]] = {}
-        wakes = False
         for operation in batch:
             self._waiting.pop(operation, None)
             operation.error = error or operation.error
-            wakes |= operation.wakes and operation.error is None
-            if operation.future is not None:
-                loops.setdefault(operation.future.get_loop(), []).append(operation)
-            elif operation.done is not None:
-                operation.done.release()
-            elif isinstance(operation.error, QueueUnavailable):
-                self._again.append(operation)
-        for loop, operations in loops.items():
-            with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
-                loop.call_soon_threadsafe(_resolve, operations)
-        if wakes:
+        self._again += tell(batch)
+        if any(operation.wakes and operation.error is None for operation in batch):
             self.bell.ring()
             if not self._warned:
                 self._warned = True
@@ -318,16 +287,6 @@ class Writer:
     def after_fork(self) -> None:
         self.file.after_fork()
         self._begin_anew()
-
-
-def _resolve(operations: list[Operation]) -> None:
-    for operation in operations:
-        future = operation.future
-        if future is not None and not future.done():
-            if operation.error is None:
-                future.set_result(operation.value)
-            else:
-                future.set_exception(operation.error)
 
 
 def _after_fork() -> None:

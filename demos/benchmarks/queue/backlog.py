@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from functools import partial
 
 from demos.benchmarks.queue.drain import fill
 from demos.benchmarks.queue.peers import in_a_fresh_folder
@@ -29,8 +30,9 @@ def main() -> None:
 
     for size in (1_000, 10_000, 100_000, 1_000_000):
         while total < size:
-            run(lambda db: fill(db, ready, min(10_000, size - total)))
-            total += min(10_000, size - total)
+            some = min(10_000, size - total)
+            run(partial(fill, row=ready, jobs=some))
+            total += some
         claims(f"{size:,} ready")
     later = ready._replace(state="scheduled", due_at=time.time() + 9e5, priority=9)
     for _ in range(10):
