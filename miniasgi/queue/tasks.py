@@ -27,9 +27,11 @@ from miniasgi.queue import store
 from miniasgi.queue.jobs import Function, current_job
 from miniasgi.queue.promises import Promise
 from miniasgi.queue.results import AsyncResult
-from miniasgi.queue.store import DAY, NewJob, Outcome
+from miniasgi.queue.store import NewJob, Outcome
 from miniasgi.queue.worker import Worker
 from miniasgi.queue.writer import Writer
+
+DAY = 86_400.0
 
 
 @dataclass(frozen=True)

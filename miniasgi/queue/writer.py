@@ -52,8 +52,9 @@ class Writer:
         path = path.resolve()
         if (writer := cls._all.get(path)) is None:
             writer = cls._all[path] = cls(File(path, durability, lock_timeout))
-        if writer.file.durability != durability:
-            raise ValueError(f"{path} is open with durability {writer.file.durability!r} already")
+        there = (writer.file.durability, writer.file.lock_timeout)
+        if there != (durability, lock_timeout):
+            raise ValueError(f"{path} is open with durability and lock_timeout {there} already")
         return writer
 
     def __init__(self, file: File) -> None:
@@ -65,7 +66,7 @@ class Writer:
 
     def _begin_anew(self) -> None:
         #: What was accepted here and is in no worker's hands; each is asked to tick every second.
-        self.promises: dict[str, weakref.ref[Any]] = {}
+        self.promises: dict[int, weakref.ref[Any]] = {}
         self.bell = Bell(self.directory)
         self._starting = threading.Lock()
         self._inbox: SimpleQueue[Operation | None] = SimpleQueue()
@@ -81,8 +82,8 @@ class Writer:
         """Commit ``work`` and return its value; blocks. Inside `transaction` it joins that."""
         if (db := self._joined()) is not None:
             return work(db)
-        operation = Operation(work, wakes)
         if self._inbox.empty() and self.file.mutex.acquire(blocking=False):
+            operation = Operation(work, wakes)
             try:
                 if alone := self.file.try_lock():
                     self._commit_and_unlock([operation])
@@ -91,6 +92,10 @@ class Writer:
             if alone:
                 self._after_commit([operation])
                 return operation.outcome()  # type: ignore[no-any-return]
+        return self._run_in_turn(work, wakes)
+
+    def _run_in_turn(self, work: Work[T], wakes: bool) -> T:
+        operation = Operation(work, wakes)
         operation.done = threading.Lock()
         operation.done.acquire()
         self._put(operation, self.file.lock_timeout)
@@ -106,7 +111,7 @@ class Writer:
         except RuntimeError:
             import anyio.to_thread
 
-            return await anyio.to_thread.run_sync(self.run, work, wakes)  # trio
+            return await anyio.to_thread.run_sync(self._run_in_turn, work, wakes)  # trio
         operation = Operation(work, wakes, future)
         self._put(operation, self.file.lock_timeout)
         try:
@@ -127,9 +132,9 @@ class Writer:
             return
         self._waiting[operation] = time.monotonic() + timeout
         self._inbox.put(operation)
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             with self._starting:
-                if self._thread is None:
+                if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._serve, daemon=True)
                     self._thread.start()
 
