@@ -165,7 +165,7 @@ def insert(db: sqlite3.Connection, job: NewJob) -> bool:
 
     Raises ValueError if the id belongs to another task or to other arguments.
     """
-    if db.execute(_INSERT, job).rowcount:
+    if db.execute(_INSERT, tuple(job)).rowcount:  # sqlite3 binds a plain tuple faster
         return True
     there = find(db, job.id)
     if there is not None and tuple(there)[2:5] != job[1:4]:

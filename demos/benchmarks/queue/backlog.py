@@ -14,7 +14,7 @@ def main() -> None:
     from miniasgi.queue import store
 
     run = tasks.queue.writer.run
-    ready = tasks.noop._new((0.0,), {})
+    ready = tasks.noop._new((0,), {})
     total = 0
 
     def claims(name: str) -> None:

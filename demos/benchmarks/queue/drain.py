@@ -40,11 +40,11 @@ def main() -> None:
     ):
         if task is None:
             for _ in range(JOBS):
-                tasks.huey_noop(0.0)
+                tasks.huey_noop(0)
             consumer = ("-m", "huey.bin.huey_consumer", f"{here}.huey", "-k", "thread", *worker)
             rate = seconds(folder / "huey.db", "select count(*) from task", *consumer)
         else:
-            row = task._new((0.0,), {})
+            row = task._new((0,), {})
             tasks.queue.writer.run(lambda db, row=row: fill(db, row))
             left = "select count(*) from miniasgi_job where settled_at is null"
             ours = ("-m", "miniasgi", "worker", f"{here}:queue", *worker)
