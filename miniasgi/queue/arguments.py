@@ -48,8 +48,11 @@ class Signature:
         """JSON of both. Raises TypeError: they do not fit the function, or are not JSON."""
         if kwargs or not self._required <= len(args) <= len(self._names):
             self._bind(args, kwargs)
-        named = {name: self._plain(value, name) for name, value in kwargs.items()}
-        return _dumps(([self._plain(v, self._name(i)) for i, v in enumerate(args)], named))
+        plain = [
+            value if type(value) in _NATIVE else self._plain(value, self._name(i))
+            for i, value in enumerate(args)
+        ]
+        return _dumps((plain, {name: self._plain(value, name) for name, value in kwargs.items()}))
 
     def decode(self, text: str) -> tuple[list[Any], dict[str, Any]]:
         """The arguments, brought back. Raises TypeError if another version's do not fit here."""
@@ -68,8 +71,6 @@ class Signature:
         return self._names[position] if position < len(self._names) else f"*args[{position}]"
 
     def _plain(self, value: Any, name: str) -> Any:
-        if type(value) in _NATIVE:
-            return value
         try:
             return plain(value, self._kinds.get(name))
         except TypeError as exc:

@@ -15,7 +15,9 @@ import time
 import weakref
 from collections.abc import Callable
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
+from sqlite3 import Connection
 
 import anyio
 
@@ -33,31 +35,25 @@ from miniasgi.types import Background
 logger = logging.getLogger("miniasgi.queue")
 
 
+@dataclass(eq=False)
 class Promise:
     """One job of one response. Also ``background_tasks.add_task(promise)`` in Starlette.
 
     ``result`` is the job's handle; its id is known before the row exists.
     """
 
+    _writer: Writer
+    _function: Function
+    _new: NewJob
+    _worker: Callable[[], Worker | None]
+    _hold: float
     _job: Job | None = None  # once accepted
+    _held_until: float = float("inf")
+    _marked: bool = False
 
-    def __init__(
-        self,
-        writer: Writer,
-        function: Function,
-        new: NewJob,
-        worker: Callable[[], Worker | None],
-        hold: float,
-    ) -> None:
-        self.name = function.name
-        self.result = AsyncResult(writer, new.id)
-        self._writer = writer
-        self._function = function
-        self._new = new
-        self._worker = worker
-        self._hold = hold
-        self._held_until = float("inf")
-        self._marked = False
+    def __post_init__(self) -> None:
+        self.name = self._function.name
+        self.result = AsyncResult(self._writer, self._new.id)
         self._fate = threading.Lock()  # acquired once, by who decides what becomes of the job
 
     def __background__(self) -> "Promise":
@@ -74,23 +70,34 @@ class Promise:
         rows = [p._new._replace(state="held", owner=owner, attempt=1) for p in fresh]
         for promise, row in zip(fresh, rows, strict=True):
             promise._job = Job(row.id, row.task, row.arguments, owner, attempt=1)
+            self._writer.promises[id(promise)] = weakref.ref(promise)
+        rest = [other for other in others if other not in ours]
+        made: list[NewJob] = []
+        committed = False
+
+        def make(db: Connection) -> None:
+            made.clear()  # it may be the second time, after a transaction that failed
+            made.extend([row for row in rows if store.insert(db, row)])
+
         try:
-            written = await self._writer.arun(lambda db: [store.insert(db, row) for row in rows])
-            rest = [other for other in others if other not in ours]
+            await self._writer.arun(make)
+            committed = True
             if rest:  # on another file: it cannot share our commit, so if it fails ours is undone
                 await rest[0].accept(*rest[1:])
-        except BaseException:
+        except BaseException as exc:
             for promise in fresh:
                 promise._take()
-            self._writer.post(lambda db: store.withdraw(db, rows))
+                self._writer.promises.pop(id(promise), None)
+            if committed or not isinstance(exc, Exception):  # a cancel does not stop a commit
+                self._writer.post(lambda db: store.withdraw(db, made))
             raise
-        for promise, is_new in zip(fresh, written, strict=True):
-            if is_new:
+        for promise, row in zip(fresh, rows, strict=True):
+            if any(row is one for one in made):
                 promise._held_until = time.monotonic() + promise._hold
-                self._writer.promises[promise.result.id] = weakref.ref(promise)
                 tell("job.accepted", promise.name)
             else:
                 promise._take()  # it was promised before: that promise will run it
+                self._writer.promises.pop(id(promise), None)
 
     async def __call__(self) -> None:
         """Let the worker in this process run it, or run it here. Raises nothing of the task's."""
@@ -142,7 +149,7 @@ class Promise:
         self._let_go()
 
     def _let_go(self) -> None:
-        self._writer.promises.pop(self.result.id, None)
+        self._writer.promises.pop(id(self), None)
         tell("job.released", self.name)
 
     async def _run(self, job: Job) -> None:
@@ -153,7 +160,7 @@ class Promise:
                 outcome = await self._function.run(job)
         except BaseException:  # cancelled with its server: the next attempt is any worker's
             self._write(job, Outcome("ready", error="given back: its server stopped"))
-            self._writer.promises.pop(job.id, None)
+            self._writer.promises.pop(id(self), None)
             raise
         if outcome is None:
             outcome = self._function.failed(job, TimeoutError(f"ran longer than {timeout:g} s"))
@@ -186,5 +193,5 @@ class Promise:
         self._writer.post(lambda db: store.settle(db, job, outcome, now), outcome.brings_work)
 
     def _settled(self, job: Job) -> None:
-        self._writer.promises.pop(job.id, None)
+        self._writer.promises.pop(id(self), None)
         tell("job.settled", self.name)

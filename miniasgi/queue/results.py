@@ -101,7 +101,7 @@ class AsyncResult:
 
         Raises JobFailed, TimeoutError, or LookupError for an id that does not exist.
         """
-        until, wait = time.monotonic() + (timeout or 1e9), 0.001
+        until, wait = time.monotonic() + (1e9 if timeout is None else timeout), 0.001
         while not (row := self._ended(until)):
             time.sleep(wait := min(wait * 1.5, 0.1))
         return _value(row)
@@ -109,9 +109,10 @@ class AsyncResult:
     async def aget(self, timeout: float | None = None) -> Any:
         """The same, awaited."""
         from anyio import sleep
+        from anyio.to_thread import run_sync
 
-        until, wait = time.monotonic() + (timeout or 1e9), 0.001
-        while not (row := self._ended(until)):
+        until, wait = time.monotonic() + (1e9 if timeout is None else timeout), 0.001
+        while not (row := await run_sync(self._ended, until)):
             await sleep(wait := min(wait * 1.5, 0.1))
         return _value(row)
 

@@ -57,7 +57,6 @@ MIGRATIONS = [
     """,
 ]
 
-DAY = 86_400.0
 Row = sqlite3.Row
 
 
@@ -114,9 +113,8 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
 
     ``durability`` "power" survives the loss of power, "process" only that of the process.
     """
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    db = _connect(path)
     try:
-        db.row_factory = Row
         db.execute("pragma journal_mode = wal")
         db.execute(f"pragma synchronous = {'full' if durability == 'power' else 'normal'}")
         db.execute("pragma fullfsync = 1")  # macOS: fsync alone does not reach the platter
@@ -130,9 +128,14 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
+    db = _connect(path)
+    db.execute("pragma query_only = 1")
+    return db
+
+
+def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     db.row_factory = Row
-    db.execute("pragma query_only = 1")
     return db
 
 
@@ -162,14 +165,12 @@ def insert(db: sqlite3.Connection, job: NewJob) -> bool:
 
     Raises ValueError if the id belongs to another task or to other arguments.
     """
-    if db.execute(_INSERT, job).rowcount:
+    if db.execute(_INSERT, tuple(job)).rowcount:  # sqlite3 binds a plain tuple faster
         return True
     there = find(db, job.id)
     if there is not None and tuple(there)[2:5] != job[1:4]:
-        raise ValueError(
-            f"task_id {job.id!r} is taken by {there['task']}{there['arguments']} "
-            f"in queue {there['queue']!r}, which is not {job.task}{job.arguments}"
-        )
+        taken = f"{there['task']}{there['arguments']} in queue {there['queue']!r}"
+        raise ValueError(f"task_id {job.id!r} is taken by {taken}")
     return False
 
 
@@ -277,12 +278,12 @@ def delete(
     db: sqlite3.Connection, state: str, before: float, queue: str | None = None, limit: int = 2000
 ) -> int:
     """Delete up to ``limit`` unowned jobs that are in ``state`` since before a moment."""
-    return db.execute(
-        "delete from miniasgi_job where seq in (select seq from miniasgi_job where state = ? and "
-        "owner is null and coalesce(settled_at, created_at) <= ? and queue = coalesce(?, queue) "
-        "limit ?)",
-        (state, before, queue, limit),
-    ).rowcount
+    some = (
+        "select seq from miniasgi_job where state = ? and owner is null "
+        "and coalesce(settled_at, created_at) <= ? and queue = coalesce(?, queue) limit ?"
+    )
+    sql = f"delete from miniasgi_job where seq in ({some})"
+    return db.execute(sql, (state, before, queue, limit)).rowcount
 
 
 # What people ask of it
@@ -290,15 +291,12 @@ def delete(
 
 def revoke(db: sqlite3.Connection, id: str, now: float) -> bool:
     """Waiting: it never runs. Owned: its owner is asked to cancel it. False: it has ended."""
-    return bool(
-        db.execute(
-            "update miniasgi_job set revoking = 1,"
-            "state = case when owner is null then 'revoked' else state end,"
-            "settled_at = case when owner is null then ? end "
-            "where id = ? and settled_at is null",
-            (now, id),
-        ).rowcount
+    sql = (
+        "update miniasgi_job set revoking = 1,"
+        "state = case when owner is null then 'revoked' else state end,"
+        "settled_at = case when owner is null then ? end where id = ? and settled_at is null"
     )
+    return bool(db.execute(sql, (now, id)).rowcount)
 
 
 def retry(db: sqlite3.Connection, ids: Sequence[str]) -> int:

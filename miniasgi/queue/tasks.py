@@ -27,9 +27,11 @@ from miniasgi.queue import store
 from miniasgi.queue.jobs import Function, current_job
 from miniasgi.queue.promises import Promise
 from miniasgi.queue.results import AsyncResult
-from miniasgi.queue.store import DAY, NewJob, Outcome
+from miniasgi.queue.store import NewJob, Outcome
 from miniasgi.queue.worker import Worker
 from miniasgi.queue.writer import Writer
+
+DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -219,15 +221,8 @@ class Queue:
     @asynccontextmanager
     async def worker(self, concurrency: int = 4, grace: float = 30.0) -> AsyncIterator[Worker]:
         """Run this queue's jobs here while the block is open; needs asyncio. See `Worker`."""
-        worker = Worker(
-            self.writer,
-            self.name,
-            self._functions,
-            concurrency=concurrency,
-            grace=grace,
-            max_crashes=self.max_crashes,
-            keep=self.keep,
-        )
+        limits = (self.max_crashes, self.keep, concurrency, grace)
+        worker = Worker(self.writer, self.name, self._functions, *limits)
         async with worker:
             self._workers.append(worker)
             try:

@@ -20,23 +20,19 @@ class Bell:
         self._fd = -1
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._changed, self._looked = 0, 0.0
+        self._looked = 0.0
         self._addresses: list[str] = []
 
     def ring(self) -> None:
-        with suppress(FileNotFoundError):  # no directory: nobody was ever there
-            self._look_around()
+        now = time.monotonic()
+        if now > self._looked + 0.1:
+            self._looked = now
+            with suppress(FileNotFoundError):  # nobody was ever there
+                names = os.listdir(self._directory)
+                self._addresses = [self._address(name) for name in names if name.endswith(".sock")]
         for address in self._addresses:
             with suppress(OSError):  # gone, or its buffer is full
                 self._socket.sendto(b"!", address)
-
-    def _look_around(self) -> None:
-        changed, now = os.stat(self._directory).st_mtime_ns, time.monotonic()
-        # The second: two changes within one tick of the kernel's clock have one mtime.
-        if changed != self._changed or now > self._looked + 1:
-            self._changed, self._looked = changed, now
-            names = os.listdir(self._directory)
-            self._addresses = [self._address(name) for name in names if name.endswith(".sock")]
 
     def listen(self, owner: str) -> socket.socket:
         hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -13,14 +13,13 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import Context, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from socket import socket
 from sqlite3 import Connection
-from typing import Any
 
 from miniasgi.events import tell
 from miniasgi.queue import store
@@ -35,6 +34,7 @@ logger = logging.getLogger("miniasgi.queue")
 _GIVEN_BACK = Outcome("ready", error="given back: its worker stopped")
 _NOT_BEGUN = Outcome("ready", attempts=1)
 _REVOKED = Outcome("revoked", error="revoked while it ran")
+_BY_ITSELF = asyncio.CancelledError("the task cancelled itself")
 
 
 @dataclass(slots=True, eq=False)
@@ -46,10 +46,11 @@ class Slot:
     function: Function | None = None
     born_held: bool = False  # its row does not say yet that it runs
     task: asyncio.Task[Outcome] | None = None
-    because: str = ""  # why its task was cancelled
+    if_cancelled: Outcome | BaseException = _BY_ITSELF
     warned: bool = False
 
 
+@dataclass(eq=False)
 class Worker:
     """Runs a queue's jobs while it is open: ``async with queue.worker(concurrency=4)``.
 
@@ -57,25 +58,17 @@ class Worker:
     thread cannot be cancelled: its job stays owned until it ends or the process exits.
     """
 
-    def __init__(
-        self,
-        writer: Writer,
-        queue: str,
-        functions: Mapping[str, Function],
-        *,
-        concurrency: int,
-        grace: float,
-        max_crashes: int | None,
-        keep: Mapping[str, float],
-    ) -> None:
-        self.slots: dict[str, Slot] = {}
-        self._writer = writer
-        self._queue = queue
-        self._functions = functions
-        self._free = self._concurrency = concurrency
-        self._grace = grace
-        self._max_crashes = max_crashes
-        self._keep = keep
+    writer: Writer
+    queue: str
+    functions: Mapping[str, Function]
+    max_crashes: int | None
+    keep: Mapping[str, float]  # by state, seconds after the end
+    concurrency: int
+    grace: float
+    slots: dict[str, Slot] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._free = self.concurrency
         self._stopping = False
         self._chores_at = self._delete_at = 0.0
 
@@ -89,10 +82,10 @@ class Worker:
         return self
 
     def _open(self) -> tuple[Owner, socket]:
-        self._writer.read(lambda db: store.outlook(db, self._queue))  # raises if it is unfit
-        living(self._writer.directory, "queue")  # clears away what the dead left
-        owner = Owner(self._writer.directory, "worker", f"{self._queue} {self._concurrency}")
-        return owner, self._writer.bell.listen(owner.name)
+        self.writer.read(lambda db: store.outlook(db, self.queue))  # raises if it is unfit
+        living(self.writer.directory, "queue")  # clears away what the dead left
+        owner = Owner(self.writer.directory, "worker", f"{self.queue} {self.concurrency}")
+        return owner, self.writer.bell.listen(owner.name)
 
     async def __aexit__(self, *exc: object) -> None:
         self._stopping = True
@@ -100,10 +93,10 @@ class Worker:
         await self._serving
         self._loop.remove_reader(self._socket)
         self._socket.close()
-        (self._writer.directory / f"{self._owner.name}.sock").unlink(missing_ok=True)
-        await self._wait_empty(self._grace)
+        (self.writer.directory / f"{self._owner.name}.sock").unlink(missing_ok=True)
+        await self._wait_empty(self.grace)
         for slot in list(self.slots.values()):
-            self._cancel(slot, "stopping")
+            self._cancel(slot, _GIVEN_BACK)
         if any(slot.task for slot in self.slots.values()):
             await self._wait_empty(5.0)  # for what the cancelled tasks do to clean up
         if self.slots:
@@ -119,7 +112,7 @@ class Worker:
 
     def forgive(self) -> None:
         """Before the process exits with threads at work: their jobs did not crash it."""
-        self._writer.run(lambda db: store.forgive(db, self._owner.name))
+        self.writer.run(lambda db: store.forgive(db, self._owner.name))
 
     # Looking
 
@@ -133,30 +126,29 @@ class Worker:
             self._rang.clear()  # before the look: what rings during it is looked at again
             try:
                 wait = await self._look()
-            except QueueUnavailable as exc:
-                logger.error("%s", exc)
+            except Exception:  # whatever it is: a worker that stops looking looks alive
+                logger.exception("the worker could not look for jobs")
                 wait = 1.0
-            if wait > 0:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._rang.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(wait, 0)):
+                    await self._rang.wait()
 
     async def _look(self) -> float:
         """Claim for the free slots; returns the seconds until the next look is needed."""
         if time.monotonic() >= self._chores_at:
             await self._do_chores()
             self._chores_at = time.monotonic() + 1.0
-        ready, due_at = self._writer.read(lambda db: store.outlook(db, self._queue))
+        ready, due_at = self.writer.read(lambda db: store.outlook(db, self.queue))
         now = time.time()
         if due_at is not None and due_at <= now:
-            await self._writer.arun(lambda db: store.promote(db, self._queue, now))
+            await self.writer.arun(lambda db: store.promote(db, self.queue, now))
             ready = True
         if ready and self._free > 0:
             reserved, self._free = self._free, 0
             name, jobs = self._owner.name, []
             try:
-                jobs = await self._writer.arun(
-                    lambda db: store.claim(db, self._queue, name, reserved, now)
+                jobs = await self.writer.arun(
+                    lambda db: store.claim(db, self.queue, name, reserved, now)
                 )
             finally:
                 self._free += reserved - len(jobs)
@@ -166,22 +158,22 @@ class Worker:
         return chores if due_at is None else min(chores, due_at - now)
 
     async def _do_chores(self) -> None:
-        writer, name = self._writer, self._owner.name
+        writer, name = self.writer, self._owner.name
         alive = partial(is_alive, writer.directory)
-        owners = writer.read(lambda db: store.owners(db, self._queue))
+        owners = writer.read(lambda db: store.owners(db, self.queue))
         if not all(alive(owner) for owner in owners):
-            max_crashes, now = self._max_crashes, time.time()
+            max_crashes, now = self.max_crashes, time.time()
             recovered = await writer.arun(
-                lambda db: store.recover(db, self._queue, alive, max_crashes, now), wakes=True
+                lambda db: store.recover(db, self.queue, alive, max_crashes, now), wakes=True
             )
             logger.warning("recovered %d jobs of dead owners", recovered)
         for id in writer.read(lambda db: store.revoking(db, name)):
             if id in self.slots:
-                self._cancel(self.slots[id], "revoked")
+                self._cancel(self.slots[id], _REVOKED)
         for slot in list(self.slots.values()):
             await self._look_at(slot)
         if time.monotonic() >= self._delete_at:
-            for state, seconds in self._keep.items():
+            for state, seconds in self.keep.items():
                 delete = partial(store.delete, state=state, before=time.time() - seconds)
                 while await writer.arun(delete):
                     pass
@@ -192,15 +184,12 @@ class Worker:
         running = time.time() - (job.started_at or time.time())
         if slot.born_held and running > 1:
             slot.born_held = False
-            await self._writer.arun(lambda db: store.mark_running(db, job))
+            await self.writer.arun(lambda db: store.mark_running(db, job))
         timeout = function.timeout if function else None
         if timeout is not None and running > timeout and not (slot.task or slot.warned):
             slot.warned = True
-            logger.error(
-                "job %s (%s) runs longer than %g s; a thread cannot be stopped: "
-                "it keeps its slot until it ends or the worker exits",
-                *(job.id, job.task, timeout),
-            )
+            said = "job %s (%s) runs longer than %g s, in a thread that cannot be stopped"
+            logger.error(said, job.id, job.task, timeout)
 
     # Running
 
@@ -216,11 +205,11 @@ class Worker:
     def _begin(self, slot: Slot) -> None:
         job = slot.job
         self.slots[job.id] = slot
-        function = slot.function = self._functions.get(job.task)
+        function = slot.function = self.functions.get(job.task)
         if self._stopping:
             self._settle(slot, _NOT_BEGUN)
         elif function is None:
-            self._settle(slot, unknown(job, self._functions))
+            self._settle(slot, unknown(job, self.functions))
         elif not function.is_async:
             # A daemon, so that one that is stuck does not keep the process. It goes on to the next
             # job by itself, so that under load no thread has to be made.
@@ -228,13 +217,14 @@ class Worker:
         else:
             slot.task = self._loop.create_task(function.run(job), context=slot.context)
             timer = None
-            if function.timeout is not None:
-                timer = self._loop.call_later(function.timeout, self._cancel, slot, "timeout")
+            if (timeout := function.timeout) is not None:
+                late = TimeoutError(f"ran longer than {timeout:g} s")
+                timer = self._loop.call_later(timeout, self._cancel, slot, late)
             slot.task.add_done_callback(partial(self._ended, slot, function, timer))
 
-    def _cancel(self, slot: Slot, because: str) -> None:
+    def _cancel(self, slot: Slot, then: Outcome | BaseException) -> None:
         if slot.task is not None and not slot.task.done():
-            slot.because = because
+            slot.if_cancelled = then
             slot.task.cancel()
 
     def _ended(
@@ -247,18 +237,10 @@ class Worker:
         slot.task = None
         if timer is not None:
             timer.cancel()
-        exc: BaseException | None = asyncio.CancelledError("the task cancelled itself")
-        if not task.cancelled():
-            exc = task.exception()
-        elif slot.because == "timeout":
-            exc = TimeoutError(f"ran longer than {function.timeout:g} s")
-        if task.cancelled() and slot.because in ("stopping", "revoked"):
-            outcome = _GIVEN_BACK if slot.because == "stopping" else _REVOKED
-        elif exc is None:
-            outcome = task.result()
-        else:
-            outcome = slot.context.run(function.failed, slot.job, exc)
-        self._settle(slot, outcome)
+        found = slot.if_cancelled if task.cancelled() else task.exception() or task.result()
+        if isinstance(found, BaseException):
+            found = slot.context.run(function.failed, slot.job, found)
+        self._settle(slot, found)
 
     # Settling
 
@@ -266,27 +248,21 @@ class Worker:
         future: asyncio.Future[tuple[bool, list[Job]]] = self._loop.create_future()
         future.add_done_callback(partial(self._settled, slot, outcome))
         work = partial(self._settle_and_claim, job=slot.job, outcome=outcome)
-        self._writer.post(work, outcome.brings_work, future)
+        self.writer.post(work, outcome.brings_work, future)
 
-    def _settled(self, slot: Slot, outcome: Outcome, future: asyncio.Future[Any]) -> None:
-        try:
-            written, jobs = future.result()
-        except QueueUnavailable as exc:
-            written, jobs = self._not_settled(slot, outcome, exc)
-        self._say(slot, written)
-        self._next(slot, jobs)
+    def _settled(
+        self, slot: Slot, outcome: Outcome, future: asyncio.Future[tuple[bool, list[Job]]]
+    ) -> None:
+        self._next(slot, self._conclude(slot, outcome, future.result))
 
     def _work_through(self, slot: Slot) -> None:
         """In a thread: run the job, settle it and take the next, as long as that is a ``def``."""
         while slot.function is not None:
             outcome = slot.context.run(slot.function.run_in_thread, slot.job)
             work = partial(self._settle_and_claim, job=slot.job, outcome=outcome)
-            try:
-                written, jobs = self._writer.run(work, outcome.brings_work)
-            except QueueUnavailable as exc:
-                written, jobs = self._not_settled(slot, outcome, exc)
-            self._say(slot, written)
-            function = self._functions.get(jobs[0].task) if jobs else None
+            settle = partial(self.writer.run, work, outcome.brings_work)
+            jobs = self._conclude(slot, outcome, settle)
+            function = self.functions.get(jobs[0].task) if jobs else None
             if function is None or function.is_async or self._stopping:
                 with suppress(RuntimeError):  # the loop is closed: the process is about to end
                     self._loop.call_soon_threadsafe(self._next, slot, jobs)
@@ -301,21 +277,23 @@ class Worker:
         now = time.time()
         written = job.settled or store.settle(db, job, outcome, now)
         name, limit = self._owner.name, 0 if self._stopping else 1
-        return written, store.claim(db, self._queue, name, limit, now) if limit else []
+        return written, store.claim(db, self.queue, name, limit, now) if limit else []
 
-    def _not_settled(
-        self, slot: Slot, outcome: Outcome, exc: QueueUnavailable
-    ) -> tuple[bool, list[Job]]:
-        logger.error("job %s ended, and that cannot be written yet: %s", slot.job.id, exc)
-        now = time.time()
-        work = partial(store.settle, job=slot.job, outcome=outcome, now=now)
-        self._writer.post(work, outcome.brings_work)
-        return True, []
-
-    def _say(self, slot: Slot, written: bool) -> None:
+    def _conclude(
+        self, slot: Slot, outcome: Outcome, settle: Callable[[], tuple[bool, list[Job]]]
+    ) -> list[Job]:
+        """What the commit said; returns the jobs that it claimed."""
+        job, now = slot.job, time.time()
+        try:
+            written, jobs = settle()
+        except QueueUnavailable as exc:
+            logger.error("job %s ended, and that cannot be written yet: %s", job.id, exc)
+            self.writer.post(lambda db: store.settle(db, job, outcome, now), outcome.brings_work)
+            return []
         if not written:
-            logger.warning("job %s was not ours any more: its outcome is dropped", slot.job.id)
-        slot.context.run(tell, "job.settled", slot.job.task)
+            logger.warning("job %s was not ours any more: its outcome is dropped", job.id)
+        slot.context.run(tell, "job.settled", job.task)
+        return jobs
 
     def _next(self, slot: Slot, jobs: list[Job]) -> None:
         """The slot's next job, or the slot is free."""

@@ -60,7 +60,7 @@ MUTANTS = [
         WRITER,
         "                self._commit(batch, careful=True)\n",
         "                for operation in batch:\n"
-        "                    operation.error = self._unavailable(exc)\n",
+        "                    operation.error = self.file.unavailable(exc)\n",
         ["test_writer.py::test_one_that_fails_does_not_fail_its_neighbours"],
     ),
     Mutant(
@@ -125,8 +125,8 @@ MUTANTS = [
     Mutant(
         "claim more than the free slots",
         WORKER,
-        "store.claim(db, self._queue, name, reserved, now)",
-        "store.claim(db, self._queue, name, reserved + 2, now)",
+        "store.claim(db, self.queue, name, reserved, now)",
+        "store.claim(db, self.queue, name, reserved + 2, now)",
         ["test_worker.py::test_a_worker_never_claims_more_than_its_free_slots"],
     ),
     Mutant(

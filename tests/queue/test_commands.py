@@ -63,7 +63,7 @@ def test_show_tells_all_of_one_job(jobs: str, capsys: Output) -> None:
     row = json.loads(said(capsys)[0])
 
     assert "error:       ValueError: no" in lines
-    assert (row["state"], row["celery_state"]) == ("failure", "FAILURE")
+    assert (row["state"], row["error"]) == ("failure", "ValueError: no")
 
 
 def test_retry_one_and_all_of_one_error(jobs: str, capsys: Output, queue: Queue) -> None:

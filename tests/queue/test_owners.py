@@ -88,7 +88,7 @@ def test_a_forked_child_uses_the_queue_by_its_own_connection(tmp_path: Path) -> 
         queue = Queue("mail", "sqlite:///jobs.db")
         task = queue.task(name="noop")(lambda: None)
         task.delay()
-        connection = queue.writer._db
+        connection = queue.writer.file._db
         pid = os.fork()
         task.delay()
         if pid:
@@ -96,7 +96,7 @@ def test_a_forked_child_uses_the_queue_by_its_own_connection(tmp_path: Path) -> 
             print(len(queue.writer.read(lambda db: db.execute(
                 "select id from miniasgi_job").fetchall())), flush=True)
         else:
-            assert queue.writer._db is not connection
+            assert queue.writer.file._db is not connection
     """
     with Process(code, tmp_path) as process:
         assert process.line() == "3"

@@ -22,8 +22,8 @@ from tests.queue.processes import Process
 POINTS = 400
 _RUN = """
     import os, threading, time
-    from miniasgi.queue import Queue, store, writer
-    writer._CHECKPOINT_CHANGES = 60
+    from miniasgi.queue import Queue, files, store
+    files._CHECKPOINT_CHANGES = 60
     queue = Queue("mail", "sqlite:///jobs.db", durability="{durability}")
     task = queue.task(name="noop")(lambda n: None)
     acks = os.open("run.acks", os.O_CREAT | os.O_WRONLY | os.O_APPEND)

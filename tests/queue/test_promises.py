@@ -172,8 +172,8 @@ async def test_a_job_is_settled_in_two_commits_and_not_three(queue: Queue) -> No
     background = BackgroundTasks()
     background.add_task(send_email)
     await respond(background, [])
-    assert queue.writer._db is not None
-    total = queue.writer._db.total_changes
+    assert queue.writer.file._db is not None
+    total = queue.writer.file._db.total_changes
 
     assert changes and total == 1 + 1 + 2  # schema row, the first job, accept and settle
 
@@ -300,6 +300,26 @@ async def test_a_second_accept_of_one_task_id_is_one_job_and_its_background_does
     await first()
 
     assert (runs, first.result.id, second.result.state) == (["run"], "welcome-42", "SUCCESS")
+
+
+async def test_an_accept_that_fails_leaves_an_earlier_promise_of_the_same_task_id_alone(
+    queue: Queue,
+) -> None:
+    @queue.task
+    async def welcome(n: int) -> str:
+        return "welcome"
+
+    keyed = welcome.options(task_id="welcome-42")
+    first = await keyed.accept(42)
+    background = BackgroundTasks()
+    background.add_task(keyed, 42)
+    background.add_task(keyed, 43)
+
+    with pytest.raises(ValueError, match="is taken by welcome"):
+        await background.accept()
+    await first()
+
+    assert first.result.state == "SUCCESS"
 
 
 async def test_a_failing_durable_task_is_recorded_and_does_not_reach_the_response(

@@ -52,7 +52,7 @@ def test_power_is_the_default_durability_and_process_is_a_choice(tmp_path: Path)
     for durability in ("power", "process"):
         queue = Queue("mail", f"sqlite:///{tmp_path}/{durability}.db", durability=durability)  # type: ignore[arg-type]
         noop_of(queue).delay(1)
-        db = queue.writer._db
+        db = queue.writer.file._db
         assert db is not None
         found.append((durability, db.execute("pragma synchronous").fetchone()[0]))
         queue.close()
@@ -281,13 +281,13 @@ def test_a_failed_checkpoint_does_not_fail_the_commit_before_it(
     reader = sqlite3.connect(queue.writer.path)
     reader.execute("begin")
     reader.execute("select count(*) from miniasgi_job").fetchone()
-    queue.writer._checkpoint_at = 0  # at the next commit
+    queue.writer.file._checkpoint_at = 0  # at the next commit
 
     result = noop.delay(1)
 
     reader.close()
     assert result.exists()
-    assert queue.writer._checkpoint_at > 0
+    assert queue.writer.file._checkpoint_at > 0
 
 
 def test_the_log_does_not_grow_without_bound(queue: Queue, file: Path) -> None:

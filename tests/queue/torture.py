@@ -119,7 +119,8 @@ class Round:
             )
 
     def _kill(self, over: threading.Event) -> None:
-        while not over.wait(0.2):
+        while not over.is_set() or self.kills < 10:
+            time.sleep(0.2)
             kind = random.randrange(4)
             process = self.processes[kind]
             process.kill()

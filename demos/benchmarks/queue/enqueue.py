@@ -11,23 +11,23 @@ from demos.benchmarks.queue.peers import fsyncs_a_second, in_a_fresh_folder
 SECONDS = 2.0
 
 
-def lone(produce: Callable[[float], object]) -> float:
-    produce(0.0)  # opens the file
+def lone(produce: Callable[[int], object]) -> float:
+    produce(0)  # opens the file
     count, begin = 0, time.perf_counter()
     while (now := time.perf_counter()) < begin + SECONDS:
-        produce(now)
+        produce(count)
         count += 1
     return count / (now - begin)
 
 
-def in_threads(produce: Callable[[float], object], number: int = 32) -> float:
-    produce(0.0)
+def in_threads(produce: Callable[[int], object], number: int = 32) -> float:
+    produce(0)
     counts = [0] * number
     until = time.perf_counter() + SECONDS
 
     def work(slot: int) -> None:
         while time.perf_counter() < until:
-            produce(0.0)
+            produce(0)
             counts[slot] += 1
 
     threads = [threading.Thread(target=work, args=(slot,)) for slot in range(number)]
@@ -46,7 +46,7 @@ async def on_a_loop(number: int = 32) -> float:
     async def work() -> None:
         nonlocal count
         while time.perf_counter() < until:
-            await noop.adelay(0.0)
+            await noop.adelay(count)
             count += 1
 
     await asyncio.gather(*(work() for _ in range(number)))

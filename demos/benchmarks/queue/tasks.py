@@ -15,17 +15,17 @@ huey = SqliteHuey("bench", filename=f"{FOLDER}/huey.db", results=False)
 
 
 @queue.task
-async def noop(sent: float) -> None:
+async def noop(n: int) -> None:
     """Nothing, on the loop."""
 
 
 @queue.task
-def noop_in_thread(sent: float) -> None:
+def noop_in_thread(n: int) -> None:
     """Nothing, in a thread."""
 
 
 @huey.task()
-def huey_noop(sent: float) -> None:
+def huey_noop(n: int) -> None:
     """Nothing, in Huey."""
 
 
