@@ -92,8 +92,10 @@ class Machine:
         return Recording(moments)
 
     def end(self) -> None:
-        for process in (*self._workers, *self._servers):
-            process.end()
+        for worker in self._workers:
+            worker.end()
+        for server in self._servers:
+            server.end()
         with contextlib.suppress(OSError):
             self.mail.close()
         self._folder.cleanup()

@@ -13,7 +13,8 @@ from demos.machine import MachineVisitor
 from demos.post import deliver
 from demos.scenario import Seen, Unforeseen
 from demos.stage import application
-from miniasgi.queue import Queue, Task
+from miniasgi.queue import Queue
+from miniasgi.queue.store import Job
 from miniasgi.types import ASGIApp
 
 ONCE = "the frozen worker keeps its job; nine jobs begin once each, on two workers"
@@ -25,7 +26,7 @@ queue = Queue("mail")
 
 
 @queue.task(bind=True)
-async def send_mail(job: Task, to: str) -> None:
+async def send_mail(job: Job, to: str) -> None:
     await deliver(f"mail to {to}, attempt {job.attempt}")
 
 

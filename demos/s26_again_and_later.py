@@ -12,7 +12,8 @@ from demos.machine import MachineVisitor
 from demos.post import deliver
 from demos.scenario import Seen
 from demos.stage import application, told
-from miniasgi.queue import Queue, Task
+from miniasgi.queue import Queue
+from miniasgi.queue.store import Job
 from miniasgi.types import ASGIApp
 
 THIRD = "refused twice, sent at the third attempt; who waits for an attempt holds no slot"
@@ -36,7 +37,7 @@ async def plain_mail(to: str) -> None:
 
 
 @queue.task(bind=True, max_retries=2, retry_backoff=0.1)
-async def send_mail(job: Task, to: str) -> None:
+async def send_mail(job: Job, to: str) -> None:
     await deliver(f"mail to {to}, attempt {job.attempt}")
 
 

@@ -13,7 +13,8 @@ from demos.machine import MachineVisitor
 from demos.post import deliver
 from demos.scenario import Seen
 from demos.stage import application, told
-from miniasgi.queue import Queue, Task
+from miniasgi.queue import Queue
+from miniasgi.queue.store import Job
 from miniasgi.types import ASGIApp
 
 GIVEN_BACK = "the worker ends by itself and gives the job back; the next one does it as attempt 2"
@@ -37,7 +38,7 @@ async def plain_mail(to: str) -> None:
 
 
 @queue.task(bind=True)
-async def send_mail(job: Task, to: str) -> None:
+async def send_mail(job: Job, to: str) -> None:
     await deliver(f"mail to {to}, attempt {job.attempt}")
 
 
