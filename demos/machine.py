@@ -159,9 +159,9 @@ class MachineVisitor(Visitor):
     def _note_delivery(self, at: int, words: str) -> None:
         self.moments.append(Moment(at, "mail server", "mark", words, process=os.getpid()))
 
-    def visit(self, path: str) -> str:
+    def visit(self, path: str, *, noted: bool = True) -> str:
         """Ask on a connection of its own and read the answer: its body."""
-        with self.connect() as connection:
+        with self.connect(noted=noted) as connection:
             return connection.must_get(path).text
 
     def next_delivery(self, words: str = "") -> Delivery:

@@ -96,7 +96,7 @@ def client(visitor: MachineVisitor) -> None:
     with visitor.connect() as connection:
         connection.ask("/signup/Ada")
         answer = visitor.next_delivery(ANSWERING)
-        visitor.visit("/enqueue/Bob")
+        visitor.visit("/enqueue/Bob", noted=False)
         visitor.take_deliveries("mail to Bob")
         answer.answer()
         connection.read()
@@ -106,7 +106,7 @@ def client(visitor: MachineVisitor) -> None:
 
     visitor.visit("/signup/Cid")
     visitor.next_delivery(ANSWERED)
-    visitor.visit("/enqueue/Dan")
+    visitor.visit("/enqueue/Dan", noted=False)
     visitor.kill_server()
     visitor.start_worker()
     visitor.take_deliveries("mail to Dan")
