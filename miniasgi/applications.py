@@ -19,7 +19,8 @@ from miniasgi.middleware import Middleware
 from miniasgi.middleware.errors import ServerErrorMiddleware
 from miniasgi.middleware.exceptions import ExceptionMiddleware, Handlers, response_to
 from miniasgi.requests import MAX_BODY_SIZE, Request
-from miniasgi.routing import BaseRoute, Find, Lifespan, Mount, Route, Router, Routes, checked
+from miniasgi.responses import checked
+from miniasgi.routing import BaseRoute, Find, Lifespan, Mount, Route, Router, Routes
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,9 +67,9 @@ class MiniASGI:
             return
         try:
             response = await self._find(scope)(Request(scope, receive))
-            is_plain = getattr(response, "is_plain", None)
-            if is_plain is None:
-                response = checked(response, scope)  # an ASGI application, or nothing of the kind
+            is_plain = getattr(response.__class__, "is_plain", None)
+            if is_plain is None:  # not one of ours: an ASGI application, or nothing to send
+                response = checked(response, scope.get("endpoint"))
         except Exception as exc:
             await errors.answer(exc, None, scope, receive, send)
             return
@@ -164,7 +165,7 @@ def _composed(find: Find, handlers: Handlers, functions: list[Middleware]) -> Fi
 
     async def respond(request: Request) -> Any:
         try:
-            return checked(await find(request.scope)(request), request.scope)
+            return checked(await find(request.scope)(request), request.scope.get("endpoint"))
         except Exception as exc:
             return await response_to(exc, request, handlers)
 

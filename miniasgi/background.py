@@ -57,7 +57,7 @@ class BackgroundTask:
                 await self.func(*self.args, **self.kwargs)
             else:
                 await self._run_and_tell()
-        except Exception as exc:
+        except (Exception, SystemExit, KeyboardInterrupt) as exc:
             tell("task.failed", self.name)
             exc.add_note(f"in background task {self.name!r}")
             raise
@@ -75,6 +75,8 @@ class BackgroundTask:
         result = begin() if self.is_async else await threads_here.get().run(begin)
         if hasattr(result, "__await__"):
             await result
+        elif type(result).__name__ in ("generator", "async_generator"):
+            raise TypeError(f"{self.name} is a generator function: its body would never run")
         tell("task.end", self.name)
 
     async def abandon(self, because: BaseException) -> None:

@@ -33,6 +33,8 @@ def is_async_callable(obj: Any) -> bool:
         return bool(code.co_flags & _CO_COROUTINE)
     if isinstance(obj, partial):
         return is_async_callable(obj.func)
+    if isinstance(obj, type):  # to call a class is to make an object, whatever that can do
+        return False
     from inspect import iscoroutinefunction
 
     return iscoroutinefunction(obj) or iscoroutinefunction(getattr(obj, "__call__", None))  # noqa: B004

@@ -52,6 +52,11 @@ class MultiDict(Mapping[str, V], Generic[V]):
     def __len__(self) -> int:
         return len(dict(self.multi_items()))
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, MultiDict):
+            return sorted(self.multi_items(), key=repr) == sorted(other.multi_items(), key=repr)
+        return dict(self) == other
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.multi_items()!r})"
 
@@ -111,6 +116,8 @@ class QueryParams(MultiDict[str]):
 # What may stand in a Host header; anything else could change the path or the authority of a URL.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
+_SAFE = "/:@!$&'()*+,;=~%"
+
 
 class URL(str):
     """A URL as text, whose parts are read when asked for."""
@@ -124,13 +131,18 @@ class URL(str):
         """What was asked for, by the Host header if it can stand in a URL."""
         from urllib.parse import quote
 
+        scheme = scope.get("scheme", "http")
         netloc = Headers(scope=scope).get("host", "")
-        if not _HOST.fullmatch(netloc):
+        if not _can_be_netloc(netloc):
             host, port = scope.get("server") or ("localhost", None)
-            netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
-        path = quote(scope["path"], safe="/:@!$&'()*+,;=~%")
-        query = scope.get("query_string", b"").decode("latin-1")
-        return cls(f"{scope.get('scheme', 'http')}://{netloc}{path}" + (query and f"?{query}"))
+            host = "localhost" if port is None else f"[{host}]" if ":" in host else host
+            is_usual = port in (None, {"http": 80, "https": 443}.get(scheme))
+            netloc = host if is_usual else f"{host}:{port}"
+        path = quote(scope["path"], safe=_SAFE)
+        query = scope.get("query_string", b"").decode("utf-8", "surrogateescape")
+        if not query.isprintable():
+            query = quote(query, safe=_SAFE, errors="surrogateescape")
+        return cls(f"{scheme}://{netloc}{path}" + (query and f"?{query}"))
 
     def __getattr__(self, name: str) -> Any:
         """``scheme``, ``netloc``, ``path``, ``query``, ``hostname``, ``port``: see ``urlsplit``."""
@@ -139,11 +151,23 @@ class URL(str):
         return getattr(urlsplit(self), name)
 
 
+def _can_be_netloc(host: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        return bool(_HOST.fullmatch(host)) and urlsplit(f"//{host}").port != -1
+    except ValueError:  # a port above 65535, an address that is none
+        return False
+
+
 class State:
     """A dictionary with attributes: ``app.state``, and ``request.state`` over the scope's own."""
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
-        self.__dict__ = {} if state is None else state
+        super().__setattr__("__dict__", {} if state is None else state)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__[name] = value
 
     def __getattr__(self, name: str) -> Any:  # only called for what is not there
         raise AttributeError(f"the state has no {name!r}; it has: {', '.join(self.__dict__)}")

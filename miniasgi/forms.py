@@ -16,6 +16,8 @@ from miniasgi.exceptions import HTTPException
 # Left out: uploads on disk (Starlette: UploadFile). A form is in memory, below max_body_size; read
 # what is larger with request.stream().
 
+FORM_TYPES = ("multipart/form-data", "application/x-www-form-urlencoded")
+
 
 class UploadFile:
     """An uploaded file, in memory; ``size`` in bytes, the rest is what the client said."""
@@ -53,7 +55,7 @@ def parse_form(content_type: str, body: bytes, max_fields: int) -> FormData:
         items.append((decode(part.field_name), UploadFile(part) if is_file else decode(part.value)))
 
     kind, options = parse_options_header(content_type)
-    if kind not in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
+    if kind.decode("latin-1") not in FORM_TYPES:
         return FormData()
     in_memory = {"MAX_MEMORY_FILE_SIZE": float("inf")}
     try:

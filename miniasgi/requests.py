@@ -10,7 +10,7 @@ in order, and never put back; what the client sent wrongly is a 4xx, with a sent
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +33,7 @@ class Request:
     _consumed = False  # the last http.request was taken
     _disconnected = False
     _body: bytes | None = None
-    _early: Message | None = None  # a message that is_disconnected took before its time
+    _early: Sequence[Message] = ()  # what is_disconnected took before its time
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -107,29 +107,32 @@ class Request:
 
         ``max_fields`` counts files as well. Needs python-multipart.
         """
-        from miniasgi.forms import parse_form
+        from miniasgi.forms import FORM_TYPES, parse_form
 
         if "_form" not in self.__dict__:
             content_type = self.headers.get("content-type", "")
-            body = await self.body()
+            body = await self.body() if content_type.lower().startswith(FORM_TYPES) else b""
             self._form = await run_in_threadpool(parse_form, content_type, body, max_fields)
         return self._form
 
     async def is_disconnected(self) -> bool:
         """Has the client left? True as well once the response is complete: then nobody listens."""
-        if not self._disconnected and self._early is None:
+        # What was taken early is kept, so it must stay small: not the body of a long upload.
+        if not self._disconnected and not (self._early and self._early[-1].get("more_body")):
             import anyio
 
             with anyio.CancelScope() as scope:
                 scope.cancel()  # take what is there, wait for nothing
-                self._early = await self.receive()
-        if self._early is not None and self._early["type"] == "http.disconnect":
-            self._disconnected = True
+                message = await self.receive()
+                self._early = [*self._early, message]
+                self._disconnected = message["type"] == "http.disconnect"
         return self._disconnected
 
     async def _next_chunk(self) -> bytes:
-        message = self._early or await self.receive()
-        self._early = None
+        if self._early:
+            message, *self._early = self._early
+        else:
+            message = await self.receive()
         if message["type"] == "http.disconnect":
             self._disconnected = True
             raise ClientDisconnect

@@ -12,6 +12,7 @@ called or abandoned; "sent" means handed to the server, which is not yet "receiv
 
 import json
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -19,11 +20,13 @@ from miniasgi.concurrency import iterate_in_threadpool
 from miniasgi.datastructures import Given, Headers, MutableHeaders, RawHeaders
 from miniasgi.events import listener, tell
 from miniasgi.exceptions import ClientDisconnect
-from miniasgi.types import Later, Message, Receive, Scope, Send
+from miniasgi.types import ASGIApp, Later, Message, Receive, Scope, Send
 
 #: A body longer than this, in bytes, ends with an empty message when a background follows: a server
 #: takes that one only once its write buffer has drained, so that "sent" comes nearer to "received".
 DRAIN_OVER = 64 * 1024
+#: What is noted on an exception that came before the background could be called.
+NOT_SENT = "while the response was being sent"
 
 
 class Response:
@@ -65,7 +68,9 @@ class Response:
         """The body's bytes. Override it for another encoder (orjson, msgspec)."""
         if isinstance(content, str):
             return content.encode(self.charset)
-        return content if isinstance(content, bytes) else bytes(memoryview(content or b""))
+        if content is None:
+            return b""
+        return content if isinstance(content, bytes) else bytes(memoryview(content))
 
     def init_headers(self, headers: Given, media_type: str | None) -> None:
         """Set ``raw_headers``: what is given, and the length and type of the content."""
@@ -102,6 +107,8 @@ class Response:
         from email.utils import format_datetime
         from http.cookies import SimpleCookie
 
+        if samesite is not None and samesite.lower() not in ("strict", "lax", "none"):
+            raise ValueError(f"samesite is 'strict', 'lax' or 'none', not {samesite!r}")
         if hasattr(expires, "utcoffset"):
             expires = format_datetime(expires, usegmt=True)
         names = ("max-age", "expires", "path", "domain", "secure", "httponly", "samesite")
@@ -130,6 +137,7 @@ class Response:
             drained = await self.transmit(scope, receive, send)
         except BaseException as because:
             if not self._is_client_gone(because):
+                because.add_note(NOT_SENT)
                 await background.abandon(because)
                 raise
             drained = True  # nobody reads any more, and the work is still due
@@ -137,7 +145,8 @@ class Response:
             await background()
         finally:
             if not drained:
-                await send(_last())
+                with suppress(OSError):  # it may have left by now
+                    await send(_last())
 
     async def transmit(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Send every message. False if a stalled reader kept the server from taking the last."""
@@ -172,6 +181,7 @@ class Response:
         self, scope: Scope, receive: Receive, send: Send, start: Message, chunks: Any
     ) -> bool:
         """Send chunks until they end or the client leaves: either way the background follows."""
+        import anyio.lowlevel
 
         async def send_all() -> None:
             await _send_or_leave(send, start)
@@ -179,6 +189,9 @@ class Response:
                 body = chunk.encode(self.charset) if isinstance(chunk, str) else chunk
                 message = {"type": "http.response.body", "body": body, "more_body": True}
                 await _send_or_leave(send, message)
+                # Let others run: send to a client that has left returns at once, and a stream that
+                # never waits would keep the loop from hearing of it, and from everything else.
+                await anyio.lowlevel.checkpoint()
 
         # From spec version 2.4 on send raises when the client has left; before, receive tells.
         version = scope.get("asgi", {}).get("spec_version", "2.0")
@@ -193,6 +206,14 @@ class Response:
         finally:
             if hasattr(chunks, "aclose"):
                 await _shielded(chunks.aclose)
+
+
+def checked(response: Any, function: Any) -> ASGIApp:
+    """What a function returned, if it can be sent. Raises TypeError naming the function."""
+    if callable(response):
+        return response  # type: ignore[no-any-return]
+    name = getattr(function, "__qualname__", repr(function))
+    raise TypeError(f"{name} returned {response!r}; return a Response, such as PlainTextResponse")
 
 
 def _content_type(media_type: str | None, charset: str) -> RawHeaders:
@@ -264,7 +285,10 @@ class JSONResponse(Response):
     _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     def render(self, content: Any) -> bytes:
-        return self._encoder.encode(content).encode()
+        try:
+            return self._encoder.encode(content).encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+            return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 class RedirectResponse(Response):

@@ -19,7 +19,7 @@ from miniasgi.concurrency import is_async_callable, run_in_threadpool
 from miniasgi.datastructures import URL
 from miniasgi.exceptions import HTTPException
 from miniasgi.requests import Request
-from miniasgi.responses import PlainTextResponse, RedirectResponse
+from miniasgi.responses import PlainTextResponse, RedirectResponse, checked
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 #: Every endpoint, plain or ``async``, becomes one of these at registration. What it returns should
@@ -43,10 +43,16 @@ CONVERTOR_TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "str": ("[^/]+", str),
     "path": (".*", str),
     "int": ("[0-9]+", int),
-    "float": (r"[0-9]+(?:\.[0-9]+)?", float),
+    "float": (r"[0-9]{1,300}(?:\.[0-9]+)?", float),
     "uuid": ("-?".join(f"[0-9a-fA-F]{{{length}}}" for length in (8, 4, 4, 4, 12)), _uuid),
 }
 _PARAMETER = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(?::([a-zA-Z_][a-zA-Z0-9_]*))?}")
+
+
+def _text(value: Any) -> str:
+    # A float in the form that the convertor reads: never 1e-07.
+    is_tiny = isinstance(value, float) and "e" in str(value)
+    return f"{value:.20f}".rstrip("0") if is_tiny else str(value)
 
 
 class NoMatchFound(Exception):
@@ -109,7 +115,7 @@ class BaseRoute:
         return self._fill(path_params)
 
     def _fill(self, params: dict[str, Any]) -> str:
-        path = _PARAMETER.sub(lambda found: str(params[found[1]]), self.path)
+        path = _PARAMETER.sub(lambda found: _text(params[found[1]]), self.path)
         if self.match(path) is None:
             raise ValueError(f"{params} cannot stand in {self.path!r}")
         return path
@@ -172,10 +178,13 @@ class Mount(BaseRoute):
         prefix = f"{self.name}:" if self.name else ""
         own = self.convertors.keys() - {"path"}
         rest = {key: value for key, value in path_params.items() if key not in own}
-        for route in getattr(self.app, "routes", ()) if name.startswith(prefix) else ():
+        is_below = name.startswith(prefix) and own <= path_params.keys()
+        for route in getattr(self.app, "routes", ()) if is_below else ():
             with suppress(NoMatchFound):
                 below = route.url_path_for(name[len(prefix) :], **rest)
                 return self._fill({**path_params, "path": below[1:]})
+        if "path" in path_params:
+            path_params["path"] = path_params["path"].lstrip("/")
         return super().url_path_for(name, **path_params)
 
 
@@ -298,7 +307,7 @@ class Router:
                     raise
                 respond = _answer(missed)
             response = await respond(Request(scope, receive))
-            await checked(response, scope)(scope, receive, send)
+            await checked(response, scope.get("endpoint"))(scope, receive, send)
 
 
 def _answer(missed: HTTPException) -> Respond:
@@ -306,14 +315,6 @@ def _answer(missed: HTTPException) -> Respond:
         return PlainTextResponse(missed.detail, missed.status_code, missed.headers)
 
     return respond
-
-
-def checked(response: Any, scope: Scope) -> ASGIApp:
-    """What an endpoint returned, if it can be sent. Raises TypeError naming the endpoint."""
-    if callable(response):
-        return response  # type: ignore[no-any-return]
-    name = getattr(scope.get("endpoint"), "__qualname__", "the endpoint")
-    raise TypeError(f"{name} returned {response!r}; return a Response, such as PlainTextResponse")
 
 
 def _below_root(root_path: str, path: str) -> str:
@@ -340,7 +341,9 @@ async def _run_lifespan(
     try:
         async with lifespan(scope.get("app")) if lifespan else nullcontext() as state:
             if state is not None:
-                scope["state"].update(state)  # KeyError: this server has no state to put it into
+                if "state" not in scope:
+                    raise RuntimeError("this server has no state for what the lifespan yields")
+                scope["state"].update(state)
             await send({"type": "lifespan.startup.complete"})
             phase = "shutdown"
             await receive()

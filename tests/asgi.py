@@ -12,6 +12,8 @@ import anyio
 from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 
 DISCONNECT: Message = {"type": "http.disconnect"}
+#: Seconds after which a wait that should have ended is a failure, and no test hangs for ever.
+PATIENCE = 10.0
 
 
 def http(
@@ -21,7 +23,7 @@ def http(
     headers: Mapping[str, str] | Iterable[tuple[bytes, bytes]] = (),
     spec_version: str = "2.3",
     **more: Any,
-) -> Scope:
+) -> dict[str, Any]:
     """A scope as uvicorn makes it; ``more`` adds keys or takes the place of some."""
     path, _, query = path.partition("?")
     if isinstance(headers, Mapping):
@@ -78,17 +80,23 @@ def words(message: Message) -> str:
     return f"body {shown}{', more' if message.get('more_body') else ''}"
 
 
-async def call(app: ASGIApp, scope: Scope | None = None, *incoming: Message) -> list[Message]:
-    """Await the application to its end, with these messages to receive: what it has sent.
+async def serve(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Await the application to its end. Raises what it raises, TimeoutError if it has no end."""
+    with anyio.fail_after(PATIENCE):
+        await app(scope, receive, send)
 
-    Without messages the request is one without a body. Raises what the application raises.
+
+async def call(app: ASGIApp, scope: Scope | None = None, *incoming: Message) -> list[Message]:
+    """`serve` the application, with these messages to receive: what it has sent.
+
+    Without messages the request is one without a body.
     """
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app(http() if scope is None else scope, receiving(*(incoming or [request()])), send)
+    await serve(app, scope or http(), receiving(*(incoming or [request()])), send)
     return sent
 
 

@@ -141,9 +141,11 @@ def _hypercorn(backend: str, app: Any, listener: socket.socket) -> RunAndStop:
     config.keep_alive_timeout = PATIENCE
     config.graceful_timeout = 0.5  # how long it waits for connections that nobody closes
 
+    async def wait_until_asked() -> None:
+        await anyio.to_thread.run_sync(asked_to_stop.wait)
+
     async def run() -> None:
-        trigger = partial(anyio.to_thread.run_sync, asked_to_stop.wait)
-        await serve(app, config, shutdown_trigger=trigger, mode="asgi")
+        await serve(app, config, shutdown_trigger=wait_until_asked, mode="asgi")
 
     return partial(anyio.run, run, backend=backend), asked_to_stop.set
 
@@ -172,10 +174,10 @@ class Pipes(Protocol):
 def uvicorn_process(factory: str, http: str) -> Iterator[tuple[int, Pipes]]:
     """A port and the process behind it: uvicorn by its command line, for what signals do."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+        port, fd = listener.getsockname()[1], str(listener.fileno())
+        options = ["--factory", "--http", http, "--fd", fd, "--no-access-log"]
         process: Any = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "--factory", factory, "--http", http]
-            + ["--fd", str(listener.fileno())],
+            [sys.executable, "-m", "uvicorn", factory, *options],
             pass_fds=[listener.fileno()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What the README and the design promise about the source itself: floors, sizes, what is imported."""
+"""What is promised about the source itself: its floors, its sizes, what it imports."""
 
 import importlib.util
 import re
@@ -14,7 +14,7 @@ from tests.code_lines import CORE, PACKAGE, SAME_GROUND_IN_STARLETTE, code_lines
 
 ROOT = PACKAGE.parent
 #: Code lines of the core, held here and promised in the README.
-CORE_BUDGET = 1_170
+CORE_BUDGET = 1_220
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

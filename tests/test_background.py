@@ -12,7 +12,7 @@ from miniasgi import BackgroundTask, BackgroundTasks, MiniASGI, PlainTextRespons
 from miniasgi.events import listening
 from miniasgi.testing import Client
 from miniasgi.types import Background
-from tests.asgi import call, http, receiving, sending
+from tests.asgi import PATIENCE, call, http, receiving, sending
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +24,8 @@ class Promise:
         self.order, self.name, self.result = order, name, result
 
     async def accept(self, *others: Background) -> None:
-        self.order.append(f"{self.name} accepted, others: {len(others)}")
+        with_it = [one.name for one in others if isinstance(one, Promise)]
+        self.order.append(f"{self.name} accepted" + (f" with {with_it}" if with_it else ""))
         if others:
             await others[0].accept(*others[1:])
 
@@ -136,6 +137,7 @@ def wrapped(order: list[str]) -> Any:
 async def test_lambdas_and_plain_wrappers_around_coroutine_functions_do_run(
     func: Callable[..., Any], heard: bool
 ):
+    """Awaitable results are awaited: nothing that was added silently never runs."""
     order = []
     task = BackgroundTask(func, order)
 
@@ -149,6 +151,7 @@ async def test_lambdas_and_plain_wrappers_around_coroutine_functions_do_run(
 
 
 async def test_a_coroutine_object_is_refused_at_add_task_with_what_to_pass():
+    """A coroutine object is refused before the 200, with a sentence that says what to pass."""
     tasks = BackgroundTasks()
 
     with pytest.raises(TypeError, match=r"note\(\) was called already.*add_task\(note, \.\.\.\)"):
@@ -201,6 +204,7 @@ async def test_a_running_task_may_add_another():
 
 
 async def test_the_first_failure_stops_the_rest_and_the_log_names_what_did_not_run(caplog):
+    """The first failure stops the rest, the default; what is dropped is logged by name."""
     order = []
     tasks = BackgroundTasks([BackgroundTask(f) for f in steps(order, failing={"second"})])
 
@@ -216,6 +220,7 @@ async def test_the_first_failure_stops_the_rest_and_the_log_names_what_did_not_r
 
 
 async def test_on_error_continue_runs_all_and_raises_one_group(caplog):
+    """A failure need not stop the rest: all run, then one ExceptionGroup."""
     order = []
     failing = {"first", "third"}
     tasks = BackgroundTasks(
@@ -262,6 +267,7 @@ async def test_a_plain_function_that_raises_stop_iteration_fails_and_does_not_ha
 
 
 async def test_a_cancelled_task_is_recorded_and_the_cancel_goes_on(caplog):
+    """Cancelled is a recorded outcome, then re-raised."""
     told = []
     began = anyio.Event()
 
@@ -297,7 +303,7 @@ async def test_a_cancelled_task_is_in_the_events_of_its_reply():
     async def home(request):
         return Response(background=BackgroundTask(wait))
 
-    with pytest.raises(AssertionError):
+    with anyio.fail_after(PATIENCE), pytest.raises(AssertionError):
         async with Client(app) as client:
             reply = await client.get("/")
             raise AssertionError("left while the task runs")
@@ -325,8 +331,8 @@ async def test_what_is_promised_is_accepted_before_the_first_byte_and_run_after_
     await PlainTextResponse("hi", background=tasks)(http(), receiving(), sending(order))
 
     assert order == [
-        "first accepted, others: 3",
-        "promise accepted, others: 1",
+        "first accepted with ['promise']",
+        "promise accepted",
         "start 200",
         "body 'hi'",
         "first runs",
@@ -341,7 +347,7 @@ async def test_the_first_that_can_promise_is_asked_for_all_also_in_nested_tasks(
 
     await BackgroundTasks([BackgroundTask(send_email), nested, Promise(order, "outer")]).accept()
 
-    assert order == ["inner accepted, others: 3", "outer accepted, others: 1"]
+    assert order == ["inner accepted with ['outer']", "outer accepted"]
 
 
 async def test_a_promise_that_cannot_be_given_sends_nothing_and_runs_nothing():
@@ -362,13 +368,13 @@ async def test_a_response_that_cannot_be_sent_abandons_what_it_accepted():
     order = []
 
     async def send(message):
-        raise OSError("connection lost")
+        raise RuntimeError("not a status")
 
     tasks = BackgroundTasks([Promise(order)])
-    with pytest.raises(OSError, match="connection lost"):
+    with pytest.raises(RuntimeError, match="not a status"):
         await Response("hi", background=tasks)(http(), receiving(), send)
 
-    assert order == ["promise accepted, others: 1", "promise abandoned: connection lost"]
+    assert order == ["promise accepted", "promise abandoned: not a status"]
 
 
 async def test_after_a_failure_what_was_promised_is_abandoned():
@@ -382,7 +388,7 @@ async def test_after_a_failure_what_was_promised_is_abandoned():
     with pytest.raises(ValueError):
         await tasks()
 
-    assert order == ["promise accepted, others: 1", "promise abandoned: no database"]
+    assert order == ["promise accepted", "promise abandoned: no database"]
 
 
 async def test_add_task_asks_a_queues_task_for_its_background_and_gives_its_result_back():
@@ -398,7 +404,7 @@ async def test_add_task_asks_a_queues_task_for_its_background_and_gives_its_resu
 
     assert results == ["handle", None]
     assert order == [
-        "('Ada',) {'subject': 'hi'} accepted, others: 2",
+        "('Ada',) {'subject': 'hi'} accepted",
         "('Ada',) {'subject': 'hi'} runs",
     ]
 
@@ -407,16 +413,17 @@ async def test_add_task_asks_a_queues_task_for_its_background_and_gives_its_resu
 
 
 async def test_forty_blocked_plain_tasks_do_not_stop_a_plain_endpoint():
+    """Background work has its own threads: slow plain tasks do not starve plain endpoints."""
     go_on, begun = threading.Event(), threading.Semaphore(0)
     app = MiniASGI()
 
     def block():
         begun.release()
-        go_on.wait()
+        go_on.wait(PATIENCE)
 
     def wait_for_all_to_begin():
         for _ in range(40):
-            begun.acquire()
+            begun.acquire(timeout=PATIENCE)
 
     @app.post("/jobs")
     def create(request):
@@ -428,9 +435,10 @@ async def test_forty_blocked_plain_tasks_do_not_stop_a_plain_endpoint():
 
     async with Client(app) as client:
         try:
-            jobs = [await client.post("/jobs") for _ in range(40)]
-            await anyio.to_thread.run_sync(wait_for_all_to_begin)
-            reply = await client.get("/")
+            with anyio.fail_after(PATIENCE):
+                jobs = [await client.post("/jobs") for _ in range(40)]
+                await anyio.to_thread.run_sync(wait_for_all_to_begin, abandon_on_cancel=True)
+                reply = await client.get("/")
             returned = [job for job in jobs if job.events[-1] == "app returned"]
         finally:
             go_on.set()
@@ -440,12 +448,13 @@ async def test_forty_blocked_plain_tasks_do_not_stop_a_plain_endpoint():
 
 
 async def test_the_number_of_background_threads_is_the_applications_to_set():
+    """Background work has its own threads, their number settable."""
     go_on, order = threading.Event(), []
     app = MiniASGI(background_threads=1)
 
     def task(name):
         order.append(f"{name} begins")
-        go_on.wait()
+        go_on.wait(PATIENCE)
         order.append(f"{name} ends")
 
     @app.post("/{name}")
@@ -454,8 +463,9 @@ async def test_the_number_of_background_threads_is_the_applications_to_set():
 
     async with Client(app) as client:
         try:
-            await client.post("/first")
-            await client.post("/second")
+            with anyio.fail_after(PATIENCE):
+                await client.post("/first")
+                await client.post("/second")
             order.append("both answered")
         finally:
             go_on.set()
@@ -465,7 +475,7 @@ async def test_the_number_of_background_threads_is_the_applications_to_set():
 
 
 async def test_more_than_forty_can_be_asked_for():
-    meeting = threading.Barrier(50, timeout=10)
+    meeting = threading.Barrier(50, timeout=PATIENCE)
     app = MiniASGI(background_threads=50)
 
     @app.post("/")

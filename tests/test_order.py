@@ -36,17 +36,14 @@ from miniasgi import (
     StreamingResponse,
 )
 from miniasgi.events import listening, mark
+from miniasgi.middleware.exceptions import Handlers
 from miniasgi.types import ASGIApp, Background, Message, Receive, Scope, Send
+from tests.asgi import http
 
 pytestmark = pytest.mark.anyio
 
 Events = list[str]
 Headers = list[tuple[bytes, bytes]]
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 # The server's end
@@ -56,18 +53,19 @@ async def call(
     app: ASGIApp,
     events: Events,
     method: str = "GET",
-    path: str = "/",
     headers: Headers | None = None,
     *,
     spec_version: str = "2.3",
     left: anyio.Event | None = None,
     stalls: bool = False,
-    **more: Any,
+    turns: int = 3,
+    raise_background: bool = False,
 ) -> None:
     """Call the application once, as a server does, and add to the list what it sends.
 
     ``left`` is set when the client has left; a reader that ``stalls`` never takes what follows the
-    first body message. What the application raises is raised on, as "raised" on the list.
+    first body message; ``turns`` is how often others come to run while a message is taken. What
+    the application raises is raised on, as "raised" on the list.
     """
     bodies = 0
     request: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
@@ -84,20 +82,15 @@ async def call(
         if stalls and bodies == 2:
             assert anyio.current_effective_deadline() < float("inf"), "nothing bounds this wait"
             await anyio.sleep_forever()
-        for _ in range(3):  # a server may take its time, and others get their turn
+        for _ in range(turns):
             await anyio.lowlevel.checkpoint()
         if left is not None and left.is_set() and spec_version >= "2.4":
             raise OSError("the client has left")
         events.append(spoken(message))
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": spec_version},
-        "method": method,
-        "path": path,
-        "headers": headers or [],
-        **more,
-    }
+    scope = http("/", method, headers=headers or (), spec_version=spec_version)
+    if raise_background:
+        scope["miniasgi.raise_background"] = True
     try:
         await app(scope, receive, send)
     except BaseException as exc:
@@ -121,6 +114,18 @@ def serves(endpoint: Callable[..., Any]) -> MiniASGI:
 
 
 # What comes after
+
+
+@dataclass
+class Thread:
+    """Notes where something is called: on the event loop, where this was made, or in a thread."""
+
+    events: Events
+    loop: int = field(default_factory=threading.get_ident)
+
+    def note(self, what: str) -> None:
+        where = "on the loop" if threading.get_ident() == self.loop else "in a thread"
+        self.events.append(f"{what} {where}")
 
 
 class Promise:
@@ -153,13 +158,7 @@ def async_task(events: Events, name: str = "task") -> BackgroundTask:
 
 
 def sync_task(events: Events) -> BackgroundTask:
-    loop_thread = threading.get_ident()
-
-    def run() -> None:
-        where = "on the loop" if threading.get_ident() == loop_thread else "in a thread"
-        events.append(f"sync task {where}")
-
-    return BackgroundTask(run)
+    return BackgroundTask(Thread(events).note, "sync task")
 
 
 def several_tasks(events: Events) -> BackgroundTasks:
@@ -333,15 +332,20 @@ async def test_a_large_body_ends_with_an_empty_message_that_waits_for_the_drain(
     assert events == [*sends, "task begins", "task ends", "returned"]
 
 
-@pytest.mark.parametrize("size", [65_536, 65_537])
-async def test_one_message_is_enough_for_64_kib_or_without_background(size: int) -> None:
+async def test_one_message_is_enough_for_64_kib() -> None:
     events: Events = []
-    background = async_task(events) if size == 65_536 else None
 
-    await call(Response(b"x" * size, background=background), events)
+    await call(Response(b"x" * 65_536, background=async_task(events)), events)
 
-    assert events[:2] == ["start 200", f"last {size} bytes"]
-    assert events[2:] == ["task begins", "task ends", "returned"][-1 if size > 65_536 else 0 :]
+    assert events == ["start 200", "last 65536 bytes", "task begins", "task ends", "returned"]
+
+
+async def test_one_message_is_enough_where_no_background_waits() -> None:
+    events: Events = []
+
+    await call(Response(b"x" * 65_537), events)
+
+    assert events == ["start 200", "last 65537 bytes", "returned"]
 
 
 async def test_a_reader_that_stalls_delays_the_task_no_longer_than_drain_timeout() -> None:
@@ -519,7 +523,7 @@ async def test_a_failing_task_is_raised_on_if_the_caller_asks_for_it(kind: str) 
     app = KINDS[kind].app(endpoint)
 
     with pytest.raises(ValueError):
-        await call(app, events, **{"miniasgi.raise_background": True})
+        await call(app, events, raise_background=True)
 
     assert events == [*KINDS[kind].sends, "task fails", "raised ValueError"]
 
@@ -580,6 +584,22 @@ async def test_a_client_that_leaves_ends_the_stream_and_the_background_runs(
     assert events == [*work.before, "start 200", "more 'a'", *work.after, "returned"]
 
 
+async def test_a_client_that_leaves_ends_a_stream_that_never_waits() -> None:
+    events: Events = []
+    left = anyio.Event()
+
+    async def chunks() -> AsyncIterator[str]:
+        for _ in range(1000):
+            yield "a"
+            left.set()
+
+    response = StreamingResponse(chunks(), background=async_task(events))
+    await call(response, events, left=left, turns=0)  # a server does not wait for who has left
+
+    assert events.count("more 'a'") < 1000
+    assert events[-3:] == ["task begins", "task ends", "returned"]
+
+
 @pytest.mark.parametrize("size", [5, 65_537], ids=["one message", "more than one"])
 async def test_the_background_runs_for_a_client_that_left_before_its_answer(size: int) -> None:
     events: Events = []
@@ -615,18 +635,6 @@ async def test_a_stream_that_raises_stays_cut_and_its_background_is_abandoned(
 
 
 # Where plain functions run
-
-
-@dataclass
-class Thread:
-    """Notes where it was called, and from which thread the others are told apart."""
-
-    events: Events
-    loop: int = field(default_factory=threading.get_ident)
-
-    def note(self, what: str) -> None:
-        where = "on the loop" if threading.get_ident() == self.loop else "in a thread"
-        self.events.append(f"{what} {where}")
 
 
 async def test_a_plain_endpoint_runs_in_a_thread() -> None:
@@ -665,6 +673,26 @@ async def test_a_plain_iterator_runs_and_is_closed_in_a_thread() -> None:
         "task ends",
         "returned",
     ]
+
+
+async def test_a_plain_iterator_that_is_left_is_closed_in_a_thread() -> None:
+    events: Events = []
+    thread = Thread(events)
+    left = anyio.Event()
+
+    def chunks() -> Iterator[str]:
+        try:
+            yield "a"
+            left.set()
+            yield "b"
+        finally:
+            thread.note("closed")
+
+    response = StreamingResponse(chunks(), background=async_task(events))
+    await call(response, events, spec_version="2.4", left=left)
+
+    sends = ["start 200", "more 'a'"]
+    assert events == [*sends, "closed in a thread", "task begins", "task ends", "returned"]
 
 
 async def test_a_plain_error_handler_runs_in_a_thread() -> None:
@@ -765,6 +793,26 @@ async def test_an_exception_before_the_first_message_is_answered_and_raised_on()
     assert events == ["start 500", "last 21 bytes", "raised ValueError"]
 
 
+async def test_a_last_message_that_the_server_refuses_is_no_complete_response() -> None:
+    events: Events = []
+
+    async def endpoint(request: Request) -> Response:
+        return text(Promise(events))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def refuse_the_last(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                raise RuntimeError("too little data for the declared content-length")
+            await send(message)
+
+        await serves(endpoint)(scope, receive, refuse_the_last)
+
+    with pytest.raises(RuntimeError, match="too little"):
+        await call(app, events)
+
+    assert events == ["accepted", "start 200", "abandoned: RuntimeError", "raised RuntimeError"]
+
+
 async def test_the_handler_of_the_nearest_class_answers() -> None:
     events: Events = []
 
@@ -777,7 +825,8 @@ async def test_the_handler_of_the_nearest_class_answers() -> None:
 
         return handler
 
-    handlers = {kind: answers(kind.__name__) for kind in (LookupError, KeyError, ArithmeticError)}
+    kinds: list[type[Exception]] = [LookupError, KeyError, Exception]
+    handlers: Handlers = {kind: answers(kind.__name__) for kind in kinds}
     await call(MiniASGI(routes=[Route("/", endpoint)], exception_handlers=handlers), events)
 
     assert events == ["start 200", "last 'KeyError'", "returned"]

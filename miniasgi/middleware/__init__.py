@@ -16,6 +16,7 @@ from typing import Any
 
 from miniasgi.concurrency import is_async_callable
 from miniasgi.requests import Request
+from miniasgi.responses import checked
 
 
 class Middleware:
@@ -31,6 +32,7 @@ class Middleware:
             return self.cls(inner, *self.args, **self.kwargs)
 
         async def respond(request: Request) -> Any:
-            return await self.cls(request, inner, *self.args, **self.kwargs)
+            response = await self.cls(request, inner, *self.args, **self.kwargs)
+            return checked(response, self.cls)
 
         return respond

@@ -11,7 +11,7 @@
 
 from miniasgi.middleware.exceptions import ExceptionMiddleware, Handler, Handlers, response_to
 from miniasgi.requests import Request
-from miniasgi.responses import PlainTextResponse, Response
+from miniasgi.responses import NOT_SENT, PlainTextResponse, Response
 from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -44,12 +44,13 @@ class ServerErrorMiddleware(ExceptionMiddleware):
 
 
 def _contain(exc: Exception, scope: Scope) -> None:
-    if scope.get("miniasgi.raise_background"):
-        raise exc
+    notes = getattr(exc, "__notes__", ())
+    if scope.get("miniasgi.raise_background") or NOT_SENT in notes:
+        raise exc  # NOT_SENT: it was the last message itself that failed
     import logging
 
     logger = logging.getLogger("miniasgi")
-    where = "; ".join(getattr(exc, "__notes__", ())) or "in an application that is not ours"
+    where = "; ".join(notes) or "in an application that is not ours"
     logger.error("an exception after the response, %s: %r", where, exc, exc_info=exc)
 
 

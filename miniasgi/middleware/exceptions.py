@@ -10,15 +10,16 @@ from typing import Any, TypeAlias
 
 from miniasgi.concurrency import is_async_callable, run_in_threadpool
 from miniasgi.requests import Request
-from miniasgi.responses import PlainTextResponse, Response
+from miniasgi.responses import PlainTextResponse, Response, checked
 from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 
 #: ``handler(request, exception) -> response``, plain or ``async``.
 Handler: TypeAlias = Callable[[Request, Any], Any]
-Handlers: TypeAlias = Mapping[int | type[Exception], Handler]
+#: Handlers by status code or exception class.
+Handlers: TypeAlias = Mapping[Any, Handler]
 
 
-async def response_to(exc: Exception, request: Request, handlers: Mapping[Any, Handler]) -> Any:
+async def response_to(exc: Exception, request: Request, handlers: Handlers) -> Any:
     """What the handlers answer to an exception. Raises it where they have no answer."""
     status_code = getattr(exc, "status_code", None)
     keys = (status_code, *type(exc).__mro__)
@@ -28,8 +29,8 @@ async def response_to(exc: Exception, request: Request, handlers: Mapping[Any, H
             raise exc
         handler = _answer_with_status
     if is_async_callable(handler):
-        return await handler(request, exc)
-    return await run_in_threadpool(handler, request, exc)
+        return checked(await handler(request, exc), handler)
+    return checked(await run_in_threadpool(handler, request, exc), handler)
 
 
 async def _answer_with_status(request: Request, exc: Any) -> Response:
