@@ -70,7 +70,7 @@ class Site:
         where = str(self.folder / "jobs.db")
         command = [sys.executable, "-m", "miniasgi", "list", where, "--json"]
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        return [json.loads(line) for line in listed.stdout.splitlines()]
+        return [json.loads(line) for line in listed.stdout.splitlines() if line]
 
     def mails(self) -> list[str]:
         return [path.read_text() for path in (self.folder / "outbox").glob("*.eml")]
