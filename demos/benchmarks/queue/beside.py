@@ -15,6 +15,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -44,11 +45,13 @@ def main() -> int:
     add = parser.add_argument
     add("--rounds", type=int, default=3, help="how often everybody is visited (3)")
     add("--seconds", type=float, default=1.0, help="of each enqueueing (1)")
-    add("--jobs", type=int, default=2_000, help="to drain; slow ones get a tenth (2000)")
+    add("--jobs", type=int, default=2_000, help="to drain, for 6 seconds at most (2000)")
     add("--only", default="", metavar="WORD,...", help="contenders whose name has one of these")
     add("--json", action="store_true", help="all rounds as JSON")
     options = parser.parse_args()
     logging.getLogger("miniasgi.queue").setLevel(logging.ERROR)
+    # As Ctrl-C: else a SIGTERM, such as timeout(1) sends, leaves Redis and a worker behind.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="beside-")))
         os.environ["BESIDE_FOLDER"] = str(folder)
@@ -146,32 +149,26 @@ def measured(
 def visit(contender: "Contender", options: argparse.Namespace, folder: Path) -> dict[str, float]:
     stamps = folder / "stamps"
     seen: dict[str, float] = {}
-    contender.produce(0.0)  # opens what is to be opened
-    seen["enqueue 1"], count = enqueued(contender.produce, 1, options.seconds)
-    seen["enqueue 32"], more = enqueued(contender.produce, 32, options.seconds)
-    if contender.aproduce is not None:
-        aproduce = contender.aproduce
-        seen["enqueue 32, awaited"], others = asyncio.run(awaited(aproduce, 32, options.seconds))
-        more += others
-    waiting = 1 + count + more
-    for kind, command in (("drain 1", contender.one_slot), ("drain best", contender.best)):
-        wanted = min(options.jobs, waiting)
+    for kind, command, produce in (
+        ("drain 1", contender.one_slot, contender.produce),
+        ("drain best", contender.best, contender.produce_best or contender.produce),
+    ):
+        for _ in range(options.jobs):
+            produce(0.0)
         with worker(command):
-            done, took = drained(stamps, wanted)
-        waiting -= done
-        seen[kind] = done / took
-        if waiting < options.jobs:  # for the next, outside of the time
-            for _ in range(options.jobs - waiting):
-                contender.produce(0.0)
-            waiting = options.jobs
+            seen[kind] = drained(stamps, options.jobs)
+    seen["enqueue 1"] = enqueued(contender.produce, 1, options.seconds)
+    seen["enqueue 32"] = enqueued(contender.produce, 32, options.seconds)
+    if contender.aproduce is not None:
+        seen["enqueue 32, awaited"] = asyncio.run(awaited(contender.aproduce, 32, options.seconds))
     waits = idle(contender, stamps)
     seen["start p50"] = median(waits) * 1e3
     seen["start p99"] = waits[int(len(waits) * 0.99)] * 1e3
     return seen
 
 
-def enqueued(produce: Callable[[float], object], threads: int, seconds: float) -> tuple[float, int]:
-    """Jobs a second, and how many, by so many threads at once."""
+def enqueued(produce: Callable[[float], object], threads: int, seconds: float) -> float:
+    """Jobs a second, by so many threads at once."""
     counts = [0] * threads
     begin = time.perf_counter()
 
@@ -185,22 +182,22 @@ def enqueued(produce: Callable[[float], object], threads: int, seconds: float) -
         thread.start()
     for thread in pool:
         thread.join()
-    return sum(counts) / (time.perf_counter() - begin), sum(counts)
+    return sum(counts) / (time.perf_counter() - begin)
 
 
 async def awaited(
-    aproduce: Callable[[float], object], tasks: int, seconds: float
-) -> tuple[float, int]:
+    aproduce: Callable[[float], Awaitable[object]], tasks: int, seconds: float
+) -> float:
     count, begin = 0, time.perf_counter()
 
     async def work() -> None:
         nonlocal count
         while time.perf_counter() < begin + seconds:
-            await aproduce(0.0)  # type: ignore[misc]
+            await aproduce(0.0)
             count += 1
 
     await asyncio.gather(*(work() for _ in range(tasks)))
-    return count / (time.perf_counter() - begin), count
+    return count / (time.perf_counter() - begin)
 
 
 @contextlib.contextmanager
@@ -225,8 +222,8 @@ def worker(command: Sequence[str]) -> Iterator[None]:
         process.wait()
 
 
-def drained(stamps: Path, wanted: int) -> tuple[int, float]:
-    """How many jobs began in how many seconds, from the first on; at most 6 seconds of them."""
+def drained(stamps: Path, wanted: int) -> float:
+    """Jobs a second, from the first that began to the last; at most 6 seconds of them."""
     stamps.unlink(missing_ok=True)
     until = time.perf_counter() + STARTING
     while count(stamps) == 0:
@@ -234,12 +231,16 @@ def drained(stamps: Path, wanted: int) -> tuple[int, float]:
             raise TimeoutError(f"no job began in {STARTING:g} s")
         time.sleep(0.001)
     begin, first = time.perf_counter(), count(stamps)
-    while (now := count(stamps)) < wanted and time.perf_counter() < begin + 6.0:
+    newest, done = begin, first
+    while done < wanted and (now := time.perf_counter()) < begin + 6.0:
+        if (more := count(stamps)) > done:
+            newest, done = now, more
+        elif now > newest + 2.0:  # some went with the worker before, which was ended in mid-work
+            break
         time.sleep(0.001)
-    took = time.perf_counter() - begin
-    if now <= first:
+    if done <= first:
         raise TimeoutError("only one job began")
-    return now - first, took
+    return (done - first) / (newest - begin)
 
 
 def count(stamps: Path) -> int:
@@ -271,13 +272,15 @@ def begins(stamps: Path) -> dict[float, float]:
 
 
 def settled(stamps: Path) -> None:
-    """Wait until nothing has begun for half a second: the backlog is done."""
+    """Wait until nothing has begun for a second: the backlog is done."""
     until, last, quiet = time.perf_counter() + 120.0, -1, 0.0
-    while time.perf_counter() < until and quiet < 0.5:
+    while time.perf_counter() < until and quiet < 1.0:
         time.sleep(0.05)
         now = count(stamps)
         quiet = quiet + 0.05 if now == last and now else 0.0
         last = now
+    if quiet < 1.0:
+        raise TimeoutError("its backlog was not done in 120 s")
 
 
 def print_tables(rounds: dict[str, list[dict[str, float]]]) -> None:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from miniasgi.queue import Queue
@@ -44,8 +44,8 @@ class Contender:
     one_slot: list[str]
     best: list[str]
     aproduce: Callable[[float], Any] | None = None  #: the same awaited, where there is such
+    produce_best: Callable[[float], object] | None = None  #: for the best slots, if another
     needs: str = ""  #: "redis" or "redis-always"
-    known: dict[str, str] = field(default_factory=dict)
 
 
 def all_contenders() -> Iterator[Contender]:
@@ -82,6 +82,7 @@ def _ours() -> Iterator[Contender]:
             [*worker, "1"],
             [*worker, "100"],
             queue.tasks["stamp_async"].adelay,
+            queue.tasks["stamp_async"].delay,
         )
 
 
