@@ -62,6 +62,24 @@ def test_rounds_turn_and_who_fails_is_left_out_with_one_line(
     assert "b is left out: no job began in 20 s" in capsys.readouterr().err
 
 
+def test_ctrl_c_keeps_the_rounds_that_were_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    visits = iter([{"enqueue 1": 1.0}, {"enqueue 1": 2.0}, {"enqueue 1": 3.0}])
+
+    def visit(one: Contender, options: argparse.Namespace, folder: Path) -> dict[str, float]:
+        try:
+            return next(visits)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(beside, "visit", visit)
+
+    rounds = beside.measured([contender("a"), contender("b")], OPTIONS, tmp_path)
+
+    assert rounds == {"a": [{"enqueue 1": 1.0}], "b": [{"enqueue 1": 2.0}]}
+
+
 def test_the_ratio_is_taken_within_a_round(capsys: pytest.CaptureFixture[str]) -> None:
     ours = {kind: 100.0 for kind in beside.KINDS} | {"enqueue 32, awaited": 400.0}
     theirs = {kind: 50.0 for kind in beside.KINDS}

@@ -65,6 +65,9 @@ def main() -> int:
         rounds = measured(chosen, options, folder)
         disk.append(fsyncs_a_second(folder))
     facts = environment(PACKAGES) | {"fsync a second": ", ".join(f"{rate:,.0f}" for rate in disk)}
+    if not rounds:
+        say("nothing was measured to its end")
+        return 1
     if options.json:
         print_json(facts, rounds=rounds)
     else:
@@ -135,12 +138,15 @@ def measured(
     for number in range(options.rounds):
         turn = number % len(chosen)
         for contender in (*chosen[turn:], *chosen[:turn]):
-            if len(rounds.get(contender.name, [])) < number or contender.name not in rounds:
+            if contender.name not in rounds:
                 continue
             say(f"round {number + 1} of {options.rounds}: {contender.name}")
             try:
                 rounds[contender.name].append(visit(contender, options, folder))
-            except (OSError, RuntimeError, TimeoutError) as exc:
+            except KeyboardInterrupt:
+                say("stopped: only the rounds that were whole are shown")
+                return {name: seen[:number] for name, seen in rounds.items() if seen[:number]}
+            except (OSError, RuntimeError) as exc:  # a TimeoutError is an OSError
                 say(f"{contender.name} is left out: {exc}")
                 del rounds[contender.name]
     return rounds
