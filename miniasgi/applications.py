@@ -36,6 +36,8 @@ class MiniASGI:
     - ``background_threads``: how many plain functions run after responses at one time.
     """
 
+    answers_exceptions = True  # so a router below raises its 404, in the place of answering it
+
     def __init__(
         self,
         debug: bool = False,
@@ -53,15 +55,15 @@ class MiniASGI:
         self.user_middleware = list(middleware or ())
         self.exception_handlers = dict(exception_handlers or {})
         self.max_body_size = max_body_size
-        self._threads = None if background_threads == 40 else BackgroundThreads(background_threads)
+        self._threads = threads_here.get()
+        if background_threads != self._threads.limit:
+            self._threads = BackgroundThreads(background_threads)
         self._errors: ServerErrorMiddleware | None = None  # the stack, once it is built
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request: find the endpoint, await its response, send it, run what comes after."""
         errors = self._errors or self._build()
         scope["app"] = self
-        if self._threads is not None:
-            threads_here.set(self._threads)  # in this call's own context: nothing to put back
         if self._is_wrapped or scope["type"] != "http":
             await errors(scope, receive, send)
             return
@@ -149,6 +151,9 @@ class MiniASGI:
         functions = [one for one in self.user_middleware if one.is_function]
         wrappers = [one for one in self.user_middleware if not one.is_function]
 
+        if self._threads is not threads_here.get():
+            wrappers.append(Middleware(_with_threads, self._threads))
+
         self._find = self.router.find = _composed(self.router.find, handlers, functions)
         app: ASGIApp = ExceptionMiddleware(self.router, handlers)
         for middleware in reversed(wrappers):
@@ -173,3 +178,14 @@ def _composed(find: Find, handlers: Handlers, functions: list[Middleware]) -> Fi
     for function in reversed(functions):
         outermost = function.around(outermost)
     return lambda scope: outermost
+
+
+def _with_threads(app: ASGIApp, threads: BackgroundThreads) -> ASGIApp:
+    async def with_threads(scope: Scope, receive: Receive, send: Send) -> None:
+        token = threads_here.set(threads)
+        try:
+            await app(scope, receive, send)
+        finally:
+            threads_here.reset(token)
+
+    return with_threads

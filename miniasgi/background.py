@@ -10,7 +10,8 @@ Rules of this file: tasks run one after the other, in the order in which they we
 that will not run is named in the log; nothing here knows what a queue is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from miniasgi.concurrency import is_async_callable, threads_here
@@ -41,14 +42,12 @@ class BackgroundTask:
     def name(self) -> str:
         """The function's own name, also through `functools.partial`; an object's class name."""
         func = self.func
-        while hasattr(func, "func"):
+        while isinstance(func, partial | BackgroundTask):
             func = func.func
         return getattr(func, "__name__", type(func).__name__)
 
     async def accept(self, *others: Background) -> None:
-        """Nothing to promise here: an ordinary task may be lost with its process."""
-        if others:
-            await others[0].accept(*others[1:])
+        """Nothing to promise: an ordinary task may be lost with its process."""
 
     async def __call__(self) -> None:
         """Run to the end. Raises what the function raised, with a note that names the task."""
@@ -59,9 +58,14 @@ class BackgroundTask:
                 await self._run_and_tell()
         except (Exception, SystemExit, KeyboardInterrupt) as exc:
             tell("task.failed", self.name)
-            exc.add_note(f"in background task {self.name!r}")
+            _note(exc, f"in background task {self.name!r}")
             raise
-        except BaseException:
+        except BaseException as exc:
+            if not _is_cancelled():
+                tell("task.failed", self.name)
+                failure = RuntimeError("it awaited something that somebody else had cancelled")
+                _note(failure, f"in background task {self.name!r}")
+                raise failure from exc
             # A cancel is an outcome too: recorded, then raised on, as both event loops demand.
             tell("task.cancelled", self.name)
             _log("background task %r was cancelled before its end", self.name)
@@ -82,6 +86,21 @@ class BackgroundTask:
     async def abandon(self, because: BaseException) -> None:
         """Log that this task will not run."""
         _log("background task %r will not run: %r", self.name, because)
+
+
+def _note(exc: BaseException, note: str) -> None:
+    if note not in getattr(exc, "__notes__", ()):  # the same object may be raised again
+        exc.add_note(note)
+
+
+def _is_cancelled() -> bool:
+    """Is this task to end? On asyncio a CancelledError may also be another task's."""
+    import asyncio
+
+    if asyncio._get_running_loop() is None:
+        return True  # on trio a cancel is never somebody else's
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _log(message: str, *args: object) -> None:
@@ -105,13 +124,14 @@ class BackgroundTasks(BackgroundTask):
     did not run. ``on_error="continue"``: all run, then one ExceptionGroup carries the failures.
     """
 
-    __slots__ = ("on_error", "tasks")
+    __slots__ = ("_accepted", "on_error", "tasks")
 
     def __init__(self, tasks: Sequence[Background] = (), *, on_error: OnError = "stop") -> None:
         if on_error not in ("stop", "continue"):
             raise ValueError(f"on_error is 'stop' or 'continue', not {on_error!r}")
         self.tasks: list[Background] = list(tasks or ())
         self.on_error = on_error
+        self._accepted = 0
 
     def add_task(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run ``func(*args, **kwargs)`` after the response.
@@ -128,9 +148,11 @@ class BackgroundTasks(BackgroundTask):
         return task.result
 
     async def accept(self, *others: Background) -> None:
-        """Ask the first to promise all: those that can do it in one step, all or none."""
-        first, *rest = (*self.tasks, *others, BackgroundTask(id))
-        await first.accept(*rest)
+        """Ask the first that can promise to promise all of them: in one step, all or none."""
+        self._accepted = len(self.tasks)
+        promising = list(_promising((*self.tasks, *others)))
+        if promising:
+            await promising[0].accept(*promising[1:])
 
     async def __call__(self) -> None:
         failures: list[Exception] = []
@@ -139,6 +161,8 @@ class BackgroundTasks(BackgroundTask):
             for task in self.tasks:  # the live list: a task may add a task
                 begun += 1
                 try:
+                    if begun > self._accepted:  # it was added after the promise, by another task
+                        await task.accept()
                     await task()
                 except Exception as exc:
                     if self.on_error == "stop":
@@ -148,9 +172,22 @@ class BackgroundTasks(BackgroundTask):
             await self.abandon(because, after=begun)
             raise
         if failures:
-            raise ExceptionGroup("background tasks failed", failures)
+            group = ExceptionGroup("background tasks failed", failures)
+            group.add_note("; ".join(note for exc in failures for note in exc.__notes__))
+            raise group
 
     async def abandon(self, because: BaseException, *, after: int = 0) -> None:
         """Abandon the tasks ``after`` so many that have begun."""
         for task in self.tasks[after:]:
-            await task.abandon(because)
+            try:
+                await task.abandon(because)
+            except Exception as exc:  # the others are to be let go as well
+                _log("%r could not be abandoned: %r", task, exc)
+
+
+def _promising(tasks: Sequence[Background]) -> Iterator[Background]:
+    for task in tasks:
+        if isinstance(task, BackgroundTasks):
+            yield from _promising(task.tasks)
+        elif not isinstance(task, BackgroundTask):
+            yield task

@@ -11,6 +11,7 @@ Rules of this file: nothing is imported that a purely async application does not
 variable set by the caller is seen in the thread.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextvars import ContextVar, copy_context
 from functools import partial
@@ -51,6 +52,14 @@ async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwa
     return result
 
 
+async def call(func: Callable[..., Any], *args: Any) -> Any:
+    """Call a coroutine function on the loop, a plain one in a thread; an awaitable is awaited."""
+    if is_async_callable(func):
+        return await func(*args)
+    result = await run_in_threadpool(func, *args)
+    return await result if hasattr(result, "__await__") else result
+
+
 async def iterate_in_threadpool(iterable: Iterable[T]) -> AsyncIterator[T]:
     """Step through a plain iterator in anyio's threads; a generator is closed there too."""
     iterator = iter(iterable)
@@ -73,8 +82,11 @@ class BackgroundThreads:
     """
 
     def __init__(self, limit: int = 40) -> None:
+        if limit < 1:
+            raise ValueError(f"background work needs at least one thread, not {limit}")
         self.limit = limit
-        self._executor: Any = None  # made on first use: a fork before is safe
+        self._executor: Any = None  # made on first use, and again in a forked child
+        self._process = 0
         self._limiter: Any = None
 
     async def run(self, func: Callable[[], T]) -> T:
@@ -92,10 +104,11 @@ class BackgroundThreads:
             self._limiter = self._limiter or anyio.CapacityLimiter(self.limit)
             [result] = await anyio.to_thread.run_sync(call, limiter=self._limiter)
             return result
-        if self._executor is None:
+        if self._process != os.getpid():
             from concurrent.futures import ThreadPoolExecutor
 
             self._executor = ThreadPoolExecutor(self.limit, "miniasgi background")
+            self._process = os.getpid()
         [result] = await asyncio.get_running_loop().run_in_executor(self._executor, call)
         return result
 

@@ -116,7 +116,7 @@ class QueryParams(MultiDict[str]):
 # What may stand in a Host header; anything else could change the path or the authority of a URL.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
-_SAFE = "/:@!$&'()*+,;=~%"
+_SAFE = "/:@!$&'()*+,;=~"
 
 
 class URL(str):
@@ -141,7 +141,7 @@ class URL(str):
         path = quote(scope["path"], safe=_SAFE)
         query = scope.get("query_string", b"").decode("utf-8", "surrogateescape")
         if not query.isprintable():
-            query = quote(query, safe=_SAFE, errors="surrogateescape")
+            query = quote(query, safe=_SAFE + "%?", errors="surrogateescape")
         return cls(f"{scheme}://{netloc}{path}" + (query and f"?{query}"))
 
     def __getattr__(self, name: str) -> Any:

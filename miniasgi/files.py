@@ -8,10 +8,12 @@ place to delete a temporary file.
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from stat import S_ISREG
 
 from miniasgi.concurrency import iterate_in_threadpool, run_in_threadpool
 from miniasgi.datastructures import Given, Headers, MutableHeaders
-from miniasgi.exceptions import HTTPException
+from miniasgi.exceptions import ClientDisconnect, HTTPException
 from miniasgi.responses import PlainTextResponse, Response, start_message
 from miniasgi.types import Later, Receive, Scope, Send
 
@@ -54,16 +56,17 @@ class FileResponse(Response):
         return None
 
     async def transmit(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        if not await run_in_threadpool(os.path.isfile, self.path):
-            raise RuntimeError(f"there is no file at {os.fspath(self.path)!r}")
         is_head = scope["method"] == "HEAD"
-        size = self._set_stat_headers(await run_in_threadpool(os.stat, self.path))
         status, headers = self.status_code, MutableHeaders(raw=list(self.raw_headers))
+        size = await run_in_threadpool(self._set_stat_headers, headers)
         try:
-            span = self._asked_range(scope, size)
+            span = self._asked_range(scope, headers, size)
         except HTTPException as refused:
             answer = (refused.detail, refused.status_code, refused.headers)
-            return await PlainTextResponse(*answer).transmit(scope, receive, send)
+            try:
+                return await PlainTextResponse(*answer).transmit(scope, receive, send)
+            except OSError as exc:
+                raise ClientDisconnect from exc
         start, stop = span or (0, size)
         if span is not None:
             status, headers["content-length"] = 206, str(stop - start)
@@ -71,29 +74,35 @@ class FileResponse(Response):
         chunks = iterate_in_threadpool(self._read(start, start if is_head else stop))
         return await self.stream(scope, receive, send, start_message(status, headers.raw), chunks)
 
-    def _set_stat_headers(self, stat_result: os.stat_result) -> int:
+    def _set_stat_headers(self, headers: MutableHeaders) -> int:
         from email.utils import formatdate
         from hashlib import md5
 
+        stat_result = None
+        with suppress(FileNotFoundError):
+            stat_result = os.stat(self.path)
+        if stat_result is None or not S_ISREG(stat_result.st_mode):
+            raise RuntimeError(f"there is no file at {os.fspath(self.path)!r}")
         identity = f"{stat_result.st_mtime}-{stat_result.st_size}".encode()
         etag = md5(identity, usedforsecurity=False).hexdigest()
-        self.headers.setdefault("content-length", str(stat_result.st_size))
-        self.headers.setdefault("last-modified", formatdate(stat_result.st_mtime, usegmt=True))
-        self.headers.setdefault("etag", f'"{etag}"')
+        headers.setdefault("content-length", str(stat_result.st_size))
+        headers.setdefault("last-modified", formatdate(stat_result.st_mtime, usegmt=True))
+        headers.setdefault("etag", f'"{etag}"')
         return stat_result.st_size
 
-    def _asked_range(self, scope: Scope, size: int) -> tuple[int, int] | None:
+    def _asked_range(self, scope: Scope, own: Headers, size: int) -> tuple[int, int] | None:
         """``bytes=2-5`` as the half-open (2, 6); None where the whole file is the answer."""
         headers = Headers(scope=scope)
         units, _, ranges = headers.get("range", "").partition("=")
         # With If-Range the client says which version it has a part of: of another, it needs all.
-        validator = headers.get("if-range", self.headers["last-modified"])
-        is_same = validator in (self.headers["last-modified"], self.headers["etag"])
+        validator = headers.get("if-range", own["last-modified"])
+        is_same = validator in (own["last-modified"], own["etag"])
         if validator.startswith("W/"):
             is_same = False  # RFC 9110, 13.1.5: a weak one says nothing about bytes
         is_get = self.status_code == 200 and scope["method"] in ("GET", "HEAD")
         if "range" not in headers or "," in ranges or not is_same or not is_get:
             return None
+        # As many digits as int() reads at most, and no more.
         found = re.fullmatch(r"\s*([0-9]{0,4000})\s*-\s*([0-9]{0,4000})\s*", ranges)
         if units.strip().lower() != "bytes" or found is None or not any(found.groups()):
             raise HTTPException(400, "Range header: one range of bytes must be requested")

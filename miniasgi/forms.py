@@ -42,8 +42,11 @@ class FormData(MultiDict[str | UploadFile]):
 
 def parse_form(content_type: str, body: bytes, max_fields: int) -> FormData:
     """The form in ``body``. Raises HTTPException 400, saying what is wrong."""
-    from python_multipart.exceptions import FormParserError
-    from python_multipart.multipart import FormParser, parse_options_header
+    try:
+        from python_multipart.exceptions import FormParserError
+        from python_multipart.multipart import FormParser, parse_options_header
+    except ModuleNotFoundError:
+        raise RuntimeError("forms need python-multipart: pip install 'miniasgi[forms]'") from None
 
     items: list[tuple[str, str | UploadFile]] = []
 

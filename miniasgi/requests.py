@@ -10,7 +10,7 @@ in order, and never put back; what the client sent wrongly is a 4xx, with a sent
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -25,22 +25,52 @@ MAX_BODY_SIZE = 64 * 1024 * 1024
 _decode_json = json.JSONDecoder().decode  # built once: json.loads looks at its arguments each time
 
 
-class Request:
-    """What was asked. ``request["path"]`` reads the scope; the properties are views on it."""
+async def _no_receive() -> Message:
+    raise RuntimeError("this Request was made without a receive, so it has no body")
+
+
+class _Body:
+    """The body of one request, read once, whoever asks: an endpoint, a handler, a middleware."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.early: list[Message] = []  # taken by is_disconnected, before their time
+        self.chunks: list[bytes] = []  # read so far by body(), which may be cancelled and go on
+        self.size = 0  # of those, in bytes
+        self.whole: bytes | None = None
+        self.is_streamed = False  # stream() has given some of it away
+        self.is_consumed = False  # the last http.request was taken
+        self.is_disconnected = False
+
+    async def next_chunk(self) -> bytes:
+        message = self.early.pop(0) if self.early else await self.receive()
+        if message["type"] == "http.disconnect":
+            self.is_disconnected = True
+            raise ClientDisconnect
+        self.is_consumed = not message.get("more_body", False)
+        return message.get("body", b"")  # type: ignore[no-any-return]
+
+
+class Request(Mapping[str, Any]):
+    """What was asked. As a mapping it is the scope; the properties are views on it."""
 
     # Left out: session, auth and user (other middleware's), server push, early hints.
 
-    _consumed = False  # the last http.request was taken
-    _disconnected = False
-    _body: bytes | None = None
-    _early: Sequence[Message] = ()  # what is_disconnected took before its time
+    __eq__ = object.__eq__  # two requests are never the same because they ask for the same
+    __hash__ = object.__hash__
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive = _no_receive) -> None:
         self.scope = scope
         self.receive = receive
 
     def __getitem__(self, key: str) -> Any:
         return self.scope[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.scope)
+
+    def __len__(self) -> int:
+        return len(self.scope)
 
     #: The innermost application that was called with this request.
     app = property(lambda self: self.scope["app"])
@@ -62,35 +92,48 @@ class Request:
         """Names and values. Tolerant, as browsers are: RFC 6265 is not what they send."""
         return dict(_parse_cookies(";".join(self.headers.getlist("cookie"))))
 
+    def _body(self) -> _Body:
+        # In the scope, so that every Request made of it shares what was read; but a middleware
+        # that passes a receive of its own on means another body.
+        reader: _Body | None = self.scope.get("miniasgi.body")
+        if reader is None or reader.receive != self.receive:
+            reader = self.scope["miniasgi.body"] = _Body(self.receive)
+        return reader
+
     async def stream(self) -> AsyncIterator[bytes]:
         """The body's chunks as they come, of any total size, ending with an empty one.
 
         Raises ClientDisconnect if the client leaves first, RuntimeError if it was read before.
         """
-        if self._body is not None:
-            yield self._body
-        elif self._consumed:
+        reader = self._body()
+        if reader.whole is not None:
+            yield reader.whole
+        elif reader.is_consumed:
             raise RuntimeError("the request's body was already read as a stream")
-        while not self._consumed:
-            chunk = await self._next_chunk()
+        reader.is_streamed = reader.whole is None
+        for chunk in reader.chunks:
+            yield chunk
+        while not reader.is_consumed:
+            chunk = await reader.next_chunk()
             if chunk:
                 yield chunk
         yield b""
 
     async def body(self) -> bytes:
         """The whole body. Raises HTTPException 413 above the application's ``max_body_size``."""
-        if self._body is None:
-            if self._consumed:
+        reader = self._body()
+        if reader.whole is None:
+            if reader.is_streamed:
                 raise RuntimeError("the request's body was already read as a stream")
             limit = getattr(self.scope.get("app"), "max_body_size", MAX_BODY_SIZE)
-            chunks, size = [], 0
-            while not self._consumed:
-                chunks.append(await self._next_chunk())
-                size += len(chunks[-1])
-                if limit is not None and size > limit:
+            while not reader.is_consumed:
+                reader.chunks.append(await reader.next_chunk())
+                reader.size += len(reader.chunks[-1])
+                if limit is not None and reader.size > limit:
+                    reader.is_streamed = True  # nobody shall take the rest for the whole
                     raise HTTPException(413, f"The body is longer than {limit} bytes.")
-            self._body = b"".join(chunks)
-        return self._body
+            reader.whole, reader.chunks = b"".join(reader.chunks), []
+        return reader.whole
 
     async def json(self) -> Any:
         """The body as JSON. Raises HTTPException 400 where it is not."""
@@ -116,28 +159,21 @@ class Request:
         return self._form
 
     async def is_disconnected(self) -> bool:
-        """Has the client left? True as well once the response is complete: then nobody listens."""
+        """Has the client left? True as well once the response is complete: then nobody listens.
+
+        False as long as an upload in several chunks is unread: its chunks come first.
+        """
+        reader = self._body()
         # What was taken early is kept, so it must stay small: not the body of a long upload.
-        if not self._disconnected and not (self._early and self._early[-1].get("more_body")):
+        if not (reader.early and reader.early[-1].get("more_body")):
             import anyio
 
             with anyio.CancelScope() as scope:
                 scope.cancel()  # take what is there, wait for nothing
-                message = await self.receive()
-                self._early = [*self._early, message]
-                self._disconnected = message["type"] == "http.disconnect"
-        return self._disconnected
-
-    async def _next_chunk(self) -> bytes:
-        if self._early:
-            message, *self._early = self._early
-        else:
-            message = await self.receive()
-        if message["type"] == "http.disconnect":
-            self._disconnected = True
-            raise ClientDisconnect
-        self._consumed = not message.get("more_body", False)
-        return message.get("body", b"")  # type: ignore[no-any-return]
+                reader.early.append(await self.receive())
+        is_last = bool(reader.early) and reader.early[-1]["type"] == "http.disconnect"
+        reader.is_disconnected = reader.is_disconnected or is_last
+        return reader.is_disconnected
 
 
 def _parse_json(body: bytes) -> Any:

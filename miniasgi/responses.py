@@ -13,7 +13,7 @@ called or abandoned; "sent" means handed to the server, which is not yet "receiv
 import json
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from miniasgi.concurrency import iterate_in_threadpool
@@ -36,14 +36,16 @@ class Response:
 
     media_type: str | None = None
     charset = "utf-8"
-    #: How long a reader that stalls may delay the background, in seconds.
+    #: How long a reader that stalls may delay the background once all is handed over, in seconds.
+    #: A stream waits for its reader as it goes, and some servers (hypercorn) do in each send.
     drain_timeout = 30.0
     #: Does it send as `Response` does? Once such a one is made, only the server can fail.
     is_plain: ClassVar[bool] = True
     _content_type: ClassVar[RawHeaders] = []
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         # Looked at once a class, not once a response.
+        super().__init_subclass__(**kwargs)
         cls._content_type = _content_type(cls.media_type, cls.charset)
         cls.is_plain = (cls.__call__, cls.transmit) == (Response.__call__, Response.transmit)
 
@@ -117,8 +119,9 @@ class Response:
         cookie[key].update({n: v for n, v in zip(names, values, strict=True) if v is not None})
         self.headers.append("set-cookie", cookie.output(header="").strip())
 
-    def delete_cookie(self, key: str, path: str = "/", domain: str | None = None) -> None:
-        self.set_cookie(key, max_age=0, expires=0, path=path, domain=domain)
+    def delete_cookie(self, key: str, **options: Any) -> None:
+        """Let it expire. ``options`` as for `set_cookie`: path and domain must be the cookie's."""
+        self.set_cookie(key, max_age=0, expires=0, **options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept, send, then run.
@@ -138,7 +141,7 @@ class Response:
         except BaseException as because:
             if not self._is_client_gone(because):
                 because.add_note(NOT_SENT)
-                await background.abandon(because)
+                await _shielded(partial(background.abandon, because))
                 raise
             drained = True  # nobody reads any more, and the work is still due
         try:
@@ -210,7 +213,7 @@ class Response:
 
 def checked(response: Any, function: Any) -> ASGIApp:
     """What a function returned, if it can be sent. Raises TypeError naming the function."""
-    if callable(response):
+    if callable(response) and not isinstance(response, type):
         return response  # type: ignore[no-any-return]
     name = getattr(function, "__qualname__", repr(function))
     raise TypeError(f"{name} returned {response!r}; return a Response, such as PlainTextResponse")
@@ -247,9 +250,12 @@ async def _until_disconnect(send_all: Callable[[], Awaitable[None]], receive: Re
 
         async def listen() -> None:
             nonlocal failure
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            failure = ClientDisconnect()
+            try:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                failure = ClientDisconnect()
+            except Exception as exc:
+                failure = exc
             group.cancel_scope.cancel()
 
         group.start_soon(listen)

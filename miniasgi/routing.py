@@ -13,9 +13,10 @@ does not grow with the number of routes, except where routes *begin* with a para
 import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from functools import partial
 from typing import Any, TypeAlias
 
-from miniasgi.concurrency import is_async_callable, run_in_threadpool
+from miniasgi.concurrency import call, is_async_callable
 from miniasgi.datastructures import URL
 from miniasgi.exceptions import HTTPException
 from miniasgi.requests import Request
@@ -138,20 +139,8 @@ class Route(BaseRoute):
         self.methods = {method.upper() for method in methods or ("GET",)}
         if "GET" in self.methods:
             self.methods.add("HEAD")
-        self.respond = _respond(endpoint)
+        self.respond = endpoint if is_async_callable(endpoint) else partial(call, endpoint)
         self.is_static = not self.convertors
-
-
-def _respond(endpoint: Endpoint) -> Respond:
-    if is_async_callable(endpoint):
-        return endpoint
-
-    async def respond_in_thread(request: Request) -> Any:
-        response = await run_in_threadpool(endpoint, request)
-        # A lambda around a coroutine function is a plain function, and gives an awaitable.
-        return await response if hasattr(response, "__await__") else response
-
-    return respond_in_thread
 
 
 class Mount(BaseRoute):
@@ -168,6 +157,8 @@ class Mount(BaseRoute):
         self.endpoint = self.app
 
     async def respond(self, request: Request) -> Any:
+        if type(self.app) is Router:  # routes of ours: function middleware gets their response
+            return await self.app.find(request.scope)(request)
         return self.app
 
     def enter(self, scope: Scope, params: dict[str, Any]) -> None:
@@ -303,7 +294,7 @@ class Router:
             try:
                 respond = self.find(scope)
             except HTTPException as missed:
-                if "app" in scope:
+                if getattr(scope.get("app"), "answers_exceptions", False):
                     raise
                 respond = _answer(missed)
             response = await respond(Request(scope, receive))

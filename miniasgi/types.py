@@ -33,8 +33,6 @@ class Background(Protocol):
     async def accept(self, *others: "Background") -> None:
         """Promise this work, and the ``others`` of the same response: all of them or none.
 
-        One that cannot promise passes the others on: ``await others[0].accept(*others[1:])``.
-
         Whatever it raises reaches the client as an error, because nothing has been sent yet. An
         exception with a ``status_code`` is answered with that status.
         """

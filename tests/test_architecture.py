@@ -14,7 +14,7 @@ from tests.code_lines import CORE, PACKAGE, SAME_GROUND_IN_STARLETTE, code_lines
 
 ROOT = PACKAGE.parent
 #: Code lines of the core, held here and promised in the README.
-CORE_BUDGET = 1_220
+CORE_BUDGET = 1_300
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

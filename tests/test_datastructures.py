@@ -115,7 +115,7 @@ def test_of_several_values_of_a_query_the_last_wins():
         (http("/a", server=None) | {"query_string": "q=ü".encode()}, "http://localhost/a?q=ü"),
         (http("/a", server=None), "http://localhost/a"),
         (http("/a b/é", server=None), "http://localhost/a%20b/%C3%A9"),
-        (http("/a%3Fb", server=None), "http://localhost/a%3Fb"),
+        (http("/a%3Fb", server=None), "http://localhost/a%253Fb"),
         (http(server=None) | {"path": "/a?b#c"}, "http://localhost/a%3Fb%23c"),
         (http("//evil.org/", server=None), "http://localhost//evil.org/"),
     ],

@@ -487,7 +487,7 @@ async def test_an_exception_with_a_status_code_is_answered_with_it_also_at_accep
 
     messages = await call(app)
 
-    assert (messages[0]["status"], body_of(messages)) == (503, b"the disk is full")
+    assert (messages[0]["status"], body_of(messages)) == (503, b"Service Unavailable")
 
 
 async def test_the_handlers_own_response_runs_its_background():

@@ -17,7 +17,7 @@ import pytest
 from tests.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 60.0  #: seconds for one run of pytest
+PATIENCE = 180.0  #: seconds for one run of pytest
 PASSED, FAILED = 0, 1  # pytest's exit codes; others mean that nothing was tested
 
 each_mutant = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

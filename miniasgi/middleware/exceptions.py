@@ -8,7 +8,8 @@ queue that cannot promise (503). Everything else is left to the outermost layer.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
-from miniasgi.concurrency import is_async_callable, run_in_threadpool
+from miniasgi.concurrency import call
+from miniasgi.exceptions import HTTPException
 from miniasgi.requests import Request
 from miniasgi.responses import PlainTextResponse, Response, checked
 from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,18 +26,22 @@ async def response_to(exc: Exception, request: Request, handlers: Handlers) -> A
     keys = (status_code, *type(exc).__mro__)
     handler = next((handlers[key] for key in keys if key in handlers), None)
     if handler is None:
-        if not isinstance(status_code, int):
+        if not isinstance(status_code, int) or not 200 <= status_code <= 599:
             raise exc
         handler = _answer_with_status
-    if is_async_callable(handler):
-        return checked(await handler(request, exc), handler)
-    return checked(await run_in_threadpool(handler, request, exc), handler)
+    return checked(await call(handler, request, exc), handler)
 
 
 async def _answer_with_status(request: Request, exc: Any) -> Response:
-    kind = Response if exc.status_code in (204, 304) else PlainTextResponse
-    content = None if kind is Response else str(getattr(exc, "detail", exc))
-    return kind(content, exc.status_code, getattr(exc, "headers", None))
+    if not hasattr(exc, "detail"):
+        import logging
+
+        # Its text may hold what is not the client's business: it goes to the log.
+        logging.getLogger("miniasgi").warning("answered with %s: %r", exc.status_code, exc)
+        exc = HTTPException(exc.status_code)
+    if exc.status_code in (204, 304):
+        return Response(None, exc.status_code, getattr(exc, "headers", None))
+    return PlainTextResponse(str(exc.detail), exc.status_code, getattr(exc, "headers", None))
 
 
 class ExceptionMiddleware:
