@@ -13,6 +13,8 @@ from demos.servers import Settings
 from miniasgi.timeline import svg, text
 
 WIDTH = 100
+#: Names that fit beside the lanes.
+_SHORT = {"starlette_queue": "Starl. +queue", "fastapi_queue": "FastAPI+queue"}
 MEASURED = ("miniasgi", "starlette", "fastapi", "uvicorn", "anyio", "uvloop", "httptools", "h11")
 
 
@@ -29,7 +31,8 @@ def as_text(result: Result) -> str:
     heading = f"{scenario.number}  {scenario.title}"
     lines = [heading, "=" * len(heading), ""]
     lines += [_wrapped(f"Question: {scenario.question}"), _wrapped(scenario.story), ""]
-    lines += [text({NAMES[run.framework]: run.recording for run in result.runs}, width=WIDTH), ""]
+    panels = {_SHORT.get(run.framework, NAMES[run.framework]): run.recording for run in result.runs}
+    lines += [text(panels, width=WIDTH), ""]
     for run in result.runs:
         details = scenario.details(run.recording) if run.is_expected else []
         lines += [_wrapped(f"{NAMES[run.framework]}: {line}") for line in details]
@@ -44,7 +47,7 @@ def as_svg(result: Result) -> str:
     title = f"{result.scenario.number} {result.scenario.title}: {result.scenario.question}"
     numbers = versions()
     panels = {
-        f"{NAMES[run.framework]} {numbers.get(run.framework, '')}": run.recording
+        f"{NAMES[run.framework]} {numbers.get(run.framework, '')}".rstrip(): run.recording
         for run in result.runs
     }
     return svg(panels, title=title)

@@ -1,6 +1,6 @@
 """Run scenarios: one server for each framework, one client after the other, one verdict each.
 
-The three servers of a scenario start at the same time, and the next scenario's start while these
+The servers of a scenario start at the same time, and the next scenario's start while these
 stop; but only one client runs at a time, and then every server but its own is idle.
 """
 
@@ -8,7 +8,8 @@ import importlib.util
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from demos.scenario import GAVE_UP, Scenario, Unforeseen, Visitor, calls
+from demos.machine import Machine
+from demos.scenario import GAVE_UP, NAMES, Scenario, Unforeseen, Visitor, calls
 from demos.servers import DemoError, Server, Settings
 from miniasgi.timeline import Recording
 
@@ -50,17 +51,20 @@ def check_installed(scenarios: Sequence[Scenario], frameworks: Sequence[str]) ->
 def run_all(scenarios: Sequence[Scenario], settings: Settings) -> Generator[Result, None, None]:
     """Run one scenario after the other. However this ends, no server is left behind."""
     check_installed(scenarios, settings.frameworks)
-    started: list[Server] = []
+    started: list[Server | Machine] = []
 
-    def start(number: int) -> list[Server]:
+    def start(number: int) -> list[Server | Machine]:
         if number == len(scenarios):
             return []
         # The ports of the scenario before may still be in use.
-        port = settings.port and settings.port + number % 2 * len(settings.frameworks)
-        for offset, framework in enumerate(settings.frameworks):
-            target = f"demos.{scenarios[number].name}:{framework}_app"
-            started.append(Server(target, framework, settings, port and port + offset))
-        return started[-len(settings.frameworks) :]
+        port = settings.port and settings.port + number % 2 * len(NAMES)
+        scenario = scenarios[number]
+        names = scenario.applications(settings.frameworks)
+        place = Machine if scenario.has_queue else Server
+        for offset, name in enumerate(names):
+            target = f"demos.{scenario.name}:{name}_app"
+            started.append(place(target, name, settings, port and port + offset))
+        return started[-len(names) :]
 
     try:
         servers = start(0)
@@ -74,20 +78,20 @@ def run_all(scenarios: Sequence[Scenario], settings: Settings) -> Generator[Resu
                 for visitor, server in zip(visitors, servers, strict=True)
             ]
             servers = following
-            yield _judge(scenario, settings.frameworks, recordings)
+            yield _judge(scenario, scenario.applications(settings.frameworks), recordings)
     finally:
         for server in started:
             server.end()
 
 
-def _visit(scenario: Scenario, servers: Sequence[Server]) -> list[Visitor]:
+def _visit(scenario: Scenario, servers: Sequence[Server | Machine]) -> list[Visitor]:
     """Warm all servers up, then be the client of each. What goes wrong is kept for the verdict."""
     for server in servers:
         server.wait_until_up()
         server.warm_up(scenario.warm_up)
     visitors = []
     for server in servers:
-        visitor = Visitor(server.port, server.framework)
+        visitor = server.visitor()
         visitors.append(visitor)
         try:
             scenario.run(visitor)

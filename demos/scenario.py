@@ -8,7 +8,10 @@ A scenario is one numbered file: a docstring that starts with ``Question:`` and 
 - ``outcomes``: those words with their rank, 1 the best for the users; equal ranks are "the same";
 - ``expected``: the outcome for each framework; ``warm_up``: paths asked for before the recording;
 - if it has them, ``needs``: modules that the client imports, and ``details(seen) -> list[str]``:
-  what the lanes cannot show.
+  what the lanes cannot show;
+- if it has a ``queue``, it runs on a `demos.machine.Machine`, with workers and a mail server, and
+  it may have ``starlette_queue_app`` and ``fastapi_queue_app``: our queue in an application that
+  else stays as it is.
 
 Rule of this file: order decides, never milliseconds.
 """
@@ -27,8 +30,14 @@ from demos.client import Connection, Reply, silent
 from miniasgi.timeline import Moment, Recording
 
 #: Modules to import, and what people call them.
-NAMES = {"miniasgi": "miniasgi", "starlette": "Starlette", "fastapi": "FastAPI"}
-FRAMEWORKS = tuple(NAMES)
+NAMES = {
+    "miniasgi": "miniasgi",
+    "starlette": "Starlette",
+    "fastapi": "FastAPI",
+    "starlette_queue": "Starlette + queue",
+    "fastapi_queue": "FastAPI + queue",
+}
+FRAMEWORKS = ("miniasgi", "starlette", "fastapi")
 
 
 #: How the mark begins that a client leaves which could not do what it wanted.
@@ -84,6 +93,16 @@ class Scenario:
     def needs(self) -> tuple[str, ...]:
         """Modules that it imports besides the framework."""
         return tuple(getattr(self.module, "needs", ()))
+
+    @property
+    def has_queue(self) -> bool:
+        return hasattr(self.module, "queue")
+
+    def applications(self, frameworks: Iterable[str]) -> tuple[str, ...]:
+        """Those of these frameworks, first bare and then, if there are such, with our queue."""
+        names = [*frameworks]
+        names += [f"{name}_queue" for name in names if f"{name}_queue" in self.module.expected]
+        return tuple(names)
 
     def expected(self, framework: str) -> str:
         return str(self.module.expected[framework])

@@ -17,6 +17,7 @@ import anyio.to_thread
 import uvicorn
 from uvicorn.importer import import_from_string
 
+from demos.journal import Journal
 from miniasgi.timeline import Moment, Recorder, Recording, TimelineMiddleware
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
@@ -85,7 +86,7 @@ def main() -> int:
     options = parser.parse_args()
 
     logging.basicConfig(format="%(message)s")
-    recorder = Recorder(keep=10_000)
+    recorder = Journal(keep=10_000)
     for name in ("miniasgi", "uvicorn.error"):
         logging.getLogger(name).addHandler(LoggedErrors(recorder))
     app = Recorded(import_from_string(options.target), recorder)

@@ -8,15 +8,17 @@ Rule of this file: only processes started here are ended here.
 """
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from demos.client import Connection
-from demos.scenario import FRAMEWORKS
+from demos.scenario import FRAMEWORKS, Visitor
 from miniasgi.timeline import Recording
 
 STARTING = 30.0  #: seconds that a server may take to answer its first request
@@ -41,7 +43,14 @@ class Settings:
 class Server:
     """``uvicorn demos.s01_order:starlette_app`` with a recorder around it; at any port if 0."""
 
-    def __init__(self, target: str, framework: str, settings: Settings, port: int = 0) -> None:
+    def __init__(
+        self,
+        target: str,
+        framework: str,
+        settings: Settings,
+        port: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.target = target
         self.framework = framework
         listener = _listen(port)
@@ -53,12 +62,17 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "demos.serve", target, *options],
                 cwd=ROOT,
+                env={**os.environ, **(environment or {})},
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 process_group=0,  # Ctrl-C is for us; we end it
             )
+
+    def visitor(self) -> Visitor:
+        """The client of this server."""
+        return Visitor(self.port, self.framework)
 
     def wait_until_up(self) -> None:
         """Wait until it answers. The gate is open then, so that a warm-up can pass."""

@@ -11,6 +11,12 @@ kind                  name                     told when
 ``task.end``          the task's name          it has returned, on the loop
 ``task.failed``       the task's name          it raised an ``Exception``
 ``task.cancelled``    the task's name          it was cancelled; a thread may still run on
+``job.accepted``      the task's name          a queue's job is promised: its commit is done
+``job.released``      the task's name          the promise is let go: a worker may run the job
+``job.start``         the task's name          the job's code begins, in the thread that runs it
+``job.end``           the task's name          it returned
+``job.failed``        the task's name          it raised, was cancelled or ran too long
+``job.settled``       the task's name          its outcome is committed
 ``mark``              what the caller says     `mark` was called, anywhere below the listener
 ====================  =======================  ==========================================
 """

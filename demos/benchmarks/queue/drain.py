@@ -1,0 +1,66 @@
+"""Drain of no-op jobs by one worker process, beside Huey's consumer, in one run."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+from demos.benchmarks.queue.peers import fsyncs_a_second, in_a_fresh_folder, start, stop
+
+JOBS = 6_000
+
+
+def seconds(file: Path, left: str, *command: str) -> float:
+    """From the first job gone to the last, as another program sees it."""
+    db = sqlite3.connect(file)
+    process = start(*command)
+    begin = None
+    while count := db.execute(left).fetchone()[0]:
+        if begin is None and count < JOBS:
+            begin, first = time.perf_counter(), count
+        time.sleep(0.002)
+    took = time.perf_counter() - (begin or 0)
+    stop(process)
+    db.close()
+    return first / took
+
+
+@in_a_fresh_folder
+def main() -> None:
+    from demos.benchmarks.queue import tasks
+
+    folder = Path(tasks.FOLDER)
+    here = "demos.benchmarks.queue.tasks"
+    for name, task, worker in (
+        ("huey sqlite, 1 thread", None, ("-w", "1")),
+        ("ours, 1 slot, def", tasks.noop_in_thread, ("--concurrency", "1")),
+        ("ours, 1 slot, async", tasks.noop, ("--concurrency", "1")),
+        ("ours, 10 slots, async", tasks.noop, ("--concurrency", "10")),
+        ("ours, 100 slots, async", tasks.noop, ("--concurrency", "100")),
+        ("ours, 100 slots, def", tasks.noop_in_thread, ("--concurrency", "100")),
+    ):
+        if task is None:
+            for _ in range(JOBS):
+                tasks.huey_noop(0)
+            consumer = ("-m", "huey.bin.huey_consumer", f"{here}.huey", "-k", "thread", *worker)
+            rate = seconds(folder / "huey.db", "select count(*) from task", *consumer)
+        else:
+            row = task._new((0,), {})
+            tasks.queue.writer.run(lambda db, row=row: fill(db, row))
+            left = "select count(*) from miniasgi_job where settled_at is null"
+            ours = ("-m", "miniasgi", "worker", f"{here}:queue", *worker)
+            rate = seconds(folder / "ours.db", left, *ours)
+        print(f"{name:24} {rate:8,.0f} jobs/s   (fsync {fsyncs_a_second():,.0f}/s)", flush=True)
+
+
+def fill(db: sqlite3.Connection, row: object, jobs: int = JOBS) -> None:
+    from miniasgi.queue import store
+    from miniasgi.queue.store import NewJob
+    from miniasgi.queue.tasks import new_id
+
+    assert isinstance(row, NewJob)
+    for _ in range(jobs):
+        store.insert(db, row._replace(id=new_id(time.time())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""``python -m miniasgi``, the same as ``miniasgi``."""
+
+import sys
+
+
+def main() -> None:
+    from miniasgi.queue.commands import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""A persistent queue in one SQLite file: durable before acknowledged, alive after ``kill -9``.
+
+Floors, lowest first: `errors`, `retry`; `owners` (who is alive), `wakeup` (the bell), `store` (all
+SQL), `arguments` (JSON); `files` (lock and connections), `operations`, `writer` (group commit);
+`jobs` (running one), `results`; `worker`; `promises`; `tasks` (Queue and Task); `commands`.
+"""
+
+from miniasgi.queue.errors import JobFailed, QueueUnavailable
+from miniasgi.queue.results import AsyncResult
+from miniasgi.queue.retry import Retry
+from miniasgi.queue.tasks import Queue, Task
+
+__all__ = ["AsyncResult", "JobFailed", "Queue", "QueueUnavailable", "Retry", "Task"]

@@ -1,0 +1,158 @@
+"""The queue's file as one process holds it: its lock, two connections, and what can go wrong.
+
+Processes queue at ``<file>-lock``: `flock(2)` is fair where SQLite's busy handler starves all but
+one, and the kernel drops it when its holder dies. Rules of this file: opening, closing, writing and
+checkpoints happen under that lock only (sqlite.org/wal.html#walresetbug); storage that fails is one
+sentence, `QueueUnavailable`; a forked child never touches its parent's connections.
+"""
+
+import fcntl
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from miniasgi.queue import store
+from miniasgi.queue.errors import QueueUnavailable
+
+logger = logging.getLogger("miniasgi.queue")
+T = TypeVar("T")
+
+_CHECKPOINT_CHANGES = 1_000
+_WAL_BYTES = 16 * 1024 * 1024
+_MISTAKES = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
+_left: list[Any] = []  # a child's copies of its parent's connections: closing them would do harm
+
+
+class File:
+    """One database file. Who holds ``mutex`` and then the lock may use `open`'s connection."""
+
+    def __init__(self, path: Path, durability: str, lock_timeout: float) -> None:
+        self.path = path
+        self.durability = durability
+        self.lock_timeout = lock_timeout
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.mutex = threading.Lock()
+        self._reading = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._lock_fd = -1
+        self._checkpoint_at = _CHECKPOINT_CHANGES
+
+    def beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+    # The lock
+
+    def lock(self, how: int = fcntl.LOCK_EX) -> None:
+        if self._lock_fd < 0:
+            self._lock_fd = os.open(self.beside("-lock"), os.O_CREAT | os.O_RDWR, 0o666)
+        fcntl.flock(self._lock_fd, how)
+
+    def try_lock(self) -> bool:
+        try:
+            self.lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            raise self.unavailable(exc) from exc
+        return True
+
+    def unlock(self) -> None:
+        fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """The mutex and the lock, or QueueUnavailable after ``lock_timeout``."""
+        until = time.monotonic() + self.lock_timeout
+        if not self.mutex.acquire(timeout=self.lock_timeout):
+            raise self.busy()
+        try:
+            while not self.try_lock():
+                if time.monotonic() > until:
+                    raise self.busy()
+                time.sleep(0.001)
+            try:
+                yield
+            finally:
+                self.unlock()
+        finally:
+            self.mutex.release()
+
+    # The connections
+
+    def open(self) -> sqlite3.Connection:
+        """The connection that writes."""
+        if self._db is None:
+            self._db = store.connect(self.path, self.durability)
+            self._checkpoint_at = _CHECKPOINT_CHANGES
+        return self._db
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` on a connection that only reads; it sees what is committed."""
+        with self._reading, self.explained():
+            if self._reader is None:
+                with self.locked():
+                    self.open()
+                self._reader = store.connect_reader(self.path)
+            return work(self._reader)
+
+    def checkpoint(self) -> None:
+        """Now and then, move the log into the file, and write over the log from its start.
+
+        A reader in the way, or a full disk, is no reason to fail: the commit is done.
+        """
+        if self._db is None or self._db.total_changes < self._checkpoint_at:
+            return
+        self._checkpoint_at = self._db.total_changes + _CHECKPOINT_CHANGES
+        try:
+            # RESTART keeps the log's file, which is faster than a new one.
+            mode = "truncate" if self.beside("-wal").stat().st_size > _WAL_BYTES else "restart"
+            self._db.execute("pragma busy_timeout = 0")
+            self._db.execute(f"pragma wal_checkpoint({mode})").fetchall()
+            self._db.execute("pragma busy_timeout = 5000")
+        except (sqlite3.Error, OSError) as exc:
+            logger.warning("%s: no checkpoint now: %s", self.path, exc)
+
+    def close(self) -> None:
+        if self._db is not None:
+            with self._reading, self.locked():
+                for db in (self._reader, self._db):
+                    if db is not None:
+                        db.close()
+                self._reader = self._db = None
+
+    def after_fork(self) -> None:
+        """In the child: close the lock's copy, leave the connections alone, begin anew."""
+        _left.extend((self._db, self._reader))
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+        self._begin_anew()
+
+    # What can go wrong
+
+    def busy(self) -> QueueUnavailable:
+        waited = f"for {self.lock_timeout:g} s"
+        return QueueUnavailable(f"{self.path} has been locked by another process {waited}")
+
+    def unavailable(self, exc: BaseException) -> BaseException:
+        """Storage that fails, as one sentence. A caller's own mistake stays what it is."""
+        if isinstance(exc, _MISTAKES) or not isinstance(exc, sqlite3.Error | OSError):
+            return exc
+        unavailable = QueueUnavailable(f"{self.path} cannot be used: {exc}")
+        unavailable.__cause__ = exc
+        return unavailable
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as exc:
+            raise self.unavailable(exc) from exc

@@ -1,0 +1,366 @@
+"""All SQL of the queue: the schema, the pragmas, and one function for each thing done to a job.
+
+A *job* is a row. Its states, and what moves it from one to the next::
+
+    scheduled --promote--> ready --claim--> running --settle--> success | failure | revoked
+        ^                    ^                 |
+        |                    +--- recover -----+   its owner is dead
+        +--- settle: a retry, later -----------+
+    held: accepted by a response and owned by its process; released to ready, or run as it is.
+
+Rules of this file: functions take the connection first and neither begin nor commit (`writer`
+does); a job that somebody owns is changed only by that owner in that attempt, or after the owner's
+death; no cursor is read slowly, because an open snapshot would let the log grow.
+Sources: sqlite.org/wal.html, sqlite.org/partialindex.html.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from miniasgi.queue.errors import QueueUnavailable
+from miniasgi.queue.retry import crash_backoff
+
+#: One script for each version of the schema. Append; never edit what was released.
+MIGRATIONS = [
+    """
+    create table miniasgi_job (
+        seq        integer primary key,         -- order of commit: first in, first out
+        id         text    not null unique,     -- made by the process before the row exists
+        queue      text    not null,
+        task       text    not null,
+        arguments  text    not null,            -- JSON: [args, kwargs]
+        state      text    not null,
+        priority   integer not null,            -- higher first
+        created_at real    not null,            -- moments are Unix seconds
+        due_at     real,                        -- scheduled: ready from then on
+        expires_at real,                        -- not to be started after
+        owner      text,                        -- whose it is now; null: nobody's
+        attempt    integer not null default 0,  -- starts so far; with owner: the fence
+        retries    integer not null default 0,  -- failures that were followed by another attempt
+        crashes    integer not null default 0,  -- owners that died with it
+        revoking   integer not null default 0,  -- revoked while it was owned
+        unknown_at real,                        -- since when workers do not know its task
+        started_at real,
+        settled_at real,
+        result     text,                        -- JSON
+        error      text,
+        traceback  text
+    ) strict;
+    create index miniasgi_ready on miniasgi_job (queue, priority desc, seq) where state = 'ready';
+    create index miniasgi_scheduled on miniasgi_job (queue, due_at) where state = 'scheduled';
+    create index miniasgi_owned on miniasgi_job (owner) where owner is not null;
+    create index miniasgi_settled on miniasgi_job (state, settled_at) where settled_at is not null;
+    create table miniasgi_paused (queue text primary key) strict, without rowid;
+    """,
+]
+
+Row = sqlite3.Row
+
+
+class NewJob(NamedTuple):
+    """What is known of a job before its row exists."""
+
+    id: str
+    queue: str
+    task: str
+    arguments: str
+    state: str
+    priority: int
+    created_at: float
+    due_at: float | None = None
+    expires_at: float | None = None
+    owner: str | None = None
+    attempt: int = 0
+
+
+@dataclass(slots=True)
+class Job:
+    """A job in its owner's hands. A task with ``bind=True`` gets it as its first argument."""
+
+    id: str
+    task: str
+    arguments: str
+    owner: str
+    attempt: int
+    retries: int = 0
+    unknown_at: float | None = None
+    started_at: float = 0.0  # 0: its code has not begun here
+    settled: bool = False
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended: the job's next state and what to write beside it."""
+
+    state: str
+    result: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+    due_at: float | None = None
+    unknown_at: float | None = None
+    retries: int = 0  # to add
+    attempts: int = 0  # to take back: the task's code did not begin
+
+    @property
+    def brings_work(self) -> bool:
+        return self.state in ("ready", "scheduled")
+
+
+def connect(path: Path, durability: str) -> sqlite3.Connection:
+    """Open for writing and bring the schema up to date. The caller holds the file's lock.
+
+    ``durability`` "power" survives the loss of power, "process" only that of the process.
+    """
+    db = _connect(path)
+    try:
+        db.execute("pragma journal_mode = wal")
+        db.execute(f"pragma synchronous = {'full' if durability == 'power' else 'normal'}")
+        db.execute("pragma fullfsync = 1")  # macOS: fsync alone does not reach the platter
+        # Only under our lock: SQLite's own would race with other processes (walresetbug).
+        db.execute("pragma wal_autocheckpoint = 0")
+        _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    db = _connect(path)
+    db.execute("pragma query_only = 1")
+    return db
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    db.row_factory = Row
+    return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    # A table of our own: user_version belongs to the application whose file this may be as well.
+    db.execute("create table if not exists miniasgi_schema (version integer not null) strict")
+    version = db.execute("select coalesce(max(version), 0) from miniasgi_schema").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise QueueUnavailable(
+            f"{path} has schema {version} of a newer miniasgi, this one knows {len(MIGRATIONS)}: "
+            "upgrade miniasgi here"
+        )
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        db.executescript(f"begin; {script}; insert into miniasgi_schema values ({number}); commit;")
+
+
+# The life of a job
+
+_INSERT = (
+    f"insert into miniasgi_job ({', '.join(NewJob._fields)}) "
+    f"values ({', '.join('?' * len(NewJob._fields))}) on conflict (id) do nothing"
+)
+
+
+def insert(db: sqlite3.Connection, job: NewJob) -> bool:
+    """Write one job. False: the same job is there already (its id is an idempotency key).
+
+    Raises ValueError if the id belongs to another task or to other arguments.
+    """
+    if db.execute(_INSERT, tuple(job)).rowcount:  # sqlite3 binds a plain tuple faster
+        return True
+    there = find(db, job.id)
+    if there is not None and tuple(there)[2:5] != job[1:4]:
+        taken = f"{there['task']}{there['arguments']} in queue {there['queue']!r}"
+        raise ValueError(f"task_id {job.id!r} is taken by {taken}")
+    return False
+
+
+_CLAIM = """
+    update miniasgi_job set state = 'running', owner = ?, attempt = attempt + 1, started_at = ?
+    where seq in (
+        select seq from miniasgi_job where queue = ? and state = 'ready'
+        and not exists (select 1 from miniasgi_paused as p where p.queue = miniasgi_job.queue)
+        order by priority desc, seq limit ?)
+    returning id, task, arguments, owner, attempt, retries, unknown_at, priority, seq, expires_at
+"""
+
+
+def claim(db: sqlite3.Connection, queue: str, owner: str, limit: int, now: float) -> list[Job]:
+    """Take up to ``limit`` ready jobs, the most urgent first; what has expired is revoked."""
+    rows = db.execute(_CLAIM, (owner, now, queue, limit)).fetchall()
+    if len(rows) > 1:  # RETURNING promises no order
+        rows.sort(key=lambda row: (-row["priority"], row["seq"]))
+    jobs = []
+    for row in rows:
+        job = Job(*row[:7])
+        if row["expires_at"] is not None and row["expires_at"] <= now:
+            settle(db, job, Outcome("revoked", error="expired", attempts=1), now)
+        else:
+            jobs.append(job)
+    return jobs + claim(db, queue, owner, limit - len(jobs), now) if len(jobs) < len(rows) else jobs
+
+
+def settle(db: sqlite3.Connection, job: Job, outcome: Outcome, now: float) -> bool:
+    """Write how the attempt ended. False: the job is not this owner's attempt any more."""
+    ended = None if outcome.brings_work else now
+    return bool(
+        db.execute(
+            "update miniasgi_job set state = case when revoking then 'revoked' else ? end,"
+            "result = ?, error = ?, traceback = ?, due_at = ?, unknown_at = ?,"
+            "retries = retries + ?, attempt = attempt - ?, owner = null, started_at = ?,"
+            "settled_at = case when revoking then ? else ? end "
+            "where id = ? and owner = ? and attempt = ?",
+            (*outcome, job.started_at or None, now, ended, job.id, job.owner, job.attempt),
+        ).rowcount
+    )
+
+
+def mark_running(db: sqlite3.Connection, job: Job) -> None:
+    """Say of a job that was born held that its code has begun."""
+    db.execute(
+        "update miniasgi_job set state = 'running', started_at = ? "
+        "where id = ? and owner = ? and attempt = ?",
+        (job.started_at, job.id, job.owner, job.attempt),
+    )
+
+
+def withdraw(db: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
+    """Take back what was accepted a moment ago and has not begun."""
+    sql = "delete from miniasgi_job where id = ? and owner = ? and state = 'held'"
+    db.executemany(sql, [(job.id, job.owner) for job in jobs])
+
+
+def promote(db: sqlite3.Connection, queue: str, now: float) -> None:
+    """Make ready what has become due, a thousand at a time so that nobody waits long."""
+    db.execute(
+        "update miniasgi_job set state = 'ready' where seq in (select seq from miniasgi_job "
+        "where queue = ? and state = 'scheduled' and due_at <= ? order by due_at limit 1000)",
+        (queue, now),
+    )
+
+
+def owners(db: sqlite3.Connection, queue: str) -> list[str]:
+    sql = "select distinct owner from miniasgi_job where owner is not null and queue = ?"
+    return [row[0] for row in db.execute(sql, (queue,)).fetchall()]
+
+
+def recover(
+    db: sqlite3.Connection,
+    queue: str,
+    is_alive: Callable[[str], bool],
+    max_crashes: int | None,
+    now: float,
+) -> int:
+    """Give back the jobs of dead owners; one that has crashed too often is a failure."""
+    dead = [owner for owner in owners(db, queue) if not is_alive(owner)]
+    sql = "select id, crashes + 1, revoking from miniasgi_job where owner = ? and queue = ?"
+    jobs = [row for owner in dead for row in db.execute(sql, (owner, queue)).fetchall()]
+    for id, crashes, revoking in jobs:
+        wait = crash_backoff(crashes)
+        state, ended = "scheduled" if wait else "ready", None
+        if revoking:
+            state, ended = "revoked", now
+        elif max_crashes is not None and crashes >= max_crashes:
+            state, ended = "failure", now
+        db.execute(
+            "update miniasgi_job set state = ?, settled_at = ?, crashes = ?, due_at = ?,"
+            "error = ?, owner = null where id = ?",
+            (state, ended, crashes, now + wait, f"worker died, {crashes} times so far", id),
+        )
+    return len(jobs)
+
+
+def forgive(db: sqlite3.Connection, owner: str) -> None:
+    """The owner is about to exit by its own will: the recovery will not count as a crash."""
+    db.execute("update miniasgi_job set crashes = crashes - 1 where owner = ?", (owner,))
+
+
+def delete(
+    db: sqlite3.Connection, state: str, before: float, queue: str | None = None, limit: int = 2000
+) -> int:
+    """Delete up to ``limit`` unowned jobs that are in ``state`` since before a moment."""
+    some = (
+        "select seq from miniasgi_job where state = ? and owner is null "
+        "and coalesce(settled_at, created_at) <= ? and queue = coalesce(?, queue) limit ?"
+    )
+    sql = f"delete from miniasgi_job where seq in ({some})"
+    return db.execute(sql, (state, before, queue, limit)).rowcount
+
+
+# What people ask of it
+
+
+def revoke(db: sqlite3.Connection, id: str, now: float) -> bool:
+    """Waiting: it never runs. Owned: its owner is asked to cancel it. False: it has ended."""
+    sql = (
+        "update miniasgi_job set revoking = 1,"
+        "state = case when owner is null then 'revoked' else state end,"
+        "settled_at = case when owner is null then ? end where id = ? and settled_at is null"
+    )
+    return bool(db.execute(sql, (now, id)).rowcount)
+
+
+def retry(db: sqlite3.Connection, ids: Sequence[str]) -> int:
+    """Make failed or revoked jobs ready again, as new: counted from the start."""
+    return db.executemany(
+        "update miniasgi_job set state = 'ready', retries = 0, crashes = 0, revoking = 0,"
+        "due_at = null, expires_at = null, settled_at = null, unknown_at = null "
+        "where id = ? and state in ('failure', 'revoked')",
+        [(id,) for id in ids],
+    ).rowcount
+
+
+def forget(db: sqlite3.Connection, id: str) -> bool:
+    sql = "delete from miniasgi_job where id = ? and settled_at is not null"
+    return bool(db.execute(sql, (id,)).rowcount)
+
+
+def pause(db: sqlite3.Connection, queue: str) -> None:
+    db.execute("insert or ignore into miniasgi_paused values (?)", (queue,))
+
+
+def resume(db: sqlite3.Connection, queue: str) -> None:
+    db.execute("delete from miniasgi_paused where queue = ?", (queue,))
+
+
+# Looking
+
+
+def outlook(db: sqlite3.Connection, queue: str) -> tuple[bool, float | None]:
+    """Is a job ready, and when is the next one due?"""
+    ready = "select 1 from miniasgi_job where queue = ?1 and state = 'ready'"
+    due = "select min(due_at) from miniasgi_job where queue = ?1 and state = 'scheduled'"
+    row = db.execute(f"select exists ({ready}), ({due})", (queue,)).fetchone()
+    return bool(row[0]), row[1]
+
+
+def revoking(db: sqlite3.Connection, owner: str) -> list[str]:
+    sql = "select id from miniasgi_job where owner = ? and revoking"
+    return [row[0] for row in db.execute(sql, (owner,)).fetchall()]
+
+
+def find(db: sqlite3.Connection, id: str) -> Row | None:
+    row: Row | None = db.execute("select * from miniasgi_job where id = ?", (id,)).fetchone()
+    return row
+
+
+def select(
+    db: sqlite3.Connection, *, limit: int = 50, before: int | None = None, **equal: Any
+) -> list[Row]:
+    """Jobs whose columns have these values, newest first; ``before``: the seq of the last seen."""
+    where = ["seq < ?", *(f"{column} = ?" for column in equal)]
+    sql = f"select * from miniasgi_job where {' and '.join(where)} order by seq desc limit ?"
+    return db.execute(sql, (before or 1 << 62, *equal.values(), limit)).fetchall()
+
+
+def counts(db: sqlite3.Connection) -> dict[str, dict[str, Any]]:
+    """For each queue: jobs by state, since when the oldest ready one waits, is it paused."""
+    found: dict[str, dict[str, Any]] = {}
+    sql = "select queue, state, count(*), min(created_at) from miniasgi_job group by queue, state"
+    paused = [row[0] for row in db.execute("select queue from miniasgi_paused").fetchall()]
+    rows = [tuple(row) for row in db.execute(sql).fetchall()]
+    for queue, state, count, oldest in rows + [(queue, "ready", 0, None) for queue in paused]:
+        empty: dict[str, Any] = {"jobs": {}, "waiting_since": None, "paused": queue in paused}
+        about = found.setdefault(queue, empty)
+        about["jobs"].setdefault(state, count)
+        about["waiting_since"] = oldest if state == "ready" and count else about["waiting_since"]
+    return found

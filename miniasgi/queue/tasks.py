@@ -1,0 +1,274 @@
+"""What a caller sees: `Queue`, and `Task`, a function that can be put into it.
+
+    queue = Queue("mail", broker="sqlite:///jobs.db")
+
+    @queue.task(max_retries=3)
+    async def send_email(to: str, subject: str) -> dict: ...
+
+    result = await send_email.adelay("a@b.c", "hi")     # committed when it returns
+    background.add_task(send_email, "a@b.c", "hi")      # promised before the response, run after it
+
+Rule of this file: nothing touches the disk before the first job; a mistake in the arguments is a
+TypeError in the caller.
+"""
+
+import copy
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any, Literal
+
+from miniasgi.queue import store
+from miniasgi.queue.jobs import Function, current_job
+from miniasgi.queue.promises import Promise
+from miniasgi.queue.results import AsyncResult
+from miniasgi.queue.store import NewJob, Outcome
+from miniasgi.queue.worker import Worker
+from miniasgi.queue.writer import Writer
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one job differs from its task's others.
+
+    ``countdown`` and a float ``expires`` are seconds from now; ``eta`` and ``expires`` may be
+    datetimes with a time zone. A ``task_id`` is an idempotency key: the same id twice is one job.
+    """
+
+    countdown: float | None = None
+    eta: datetime | float | None = None
+    priority: int | None = None
+    task_id: str | None = None
+    expires: datetime | float | None = None
+
+
+class Task:
+    """A function of the queue. Called it is the plain function; `delay` makes a job of it."""
+
+    def __init__(self, queue: "Queue", function: Function, priority: int) -> None:
+        self.queue = queue
+        self.name = function.name
+        self.function = function
+        self.priority = priority
+        self._options = Options()
+        self.__wrapped__ = function.func
+        self.__name__ = function.name
+        self.__doc__ = function.func.__doc__
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r} of {self.queue!r})"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function.func(*args, **kwargs)
+
+    def options(self, **options: Any) -> "Task":
+        """The same task with options: ``task.options(countdown=60).delay(...)``. See `Options`."""
+        other = copy.copy(self)
+        other._options = replace(self._options, **options)
+        return other
+
+    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Put a job into the queue: when this returns it is on disk. Blocks for one commit."""
+        new = self._new(args, kwargs)
+        self.queue.writer.run(lambda db: store.insert(db, new), wakes=True)
+        return self.queue.AsyncResult(new.id)
+
+    async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """The same, awaited: many callers share one commit and the loop is never blocked."""
+        new = self._new(args, kwargs)
+        await self.queue.writer.arun(lambda db: store.insert(db, new), wakes=True)
+        return self.queue.AsyncResult(new.id)
+
+    def apply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult:
+        """Celery's spelling of ``options(...).delay(...)``."""
+        return self.options(**options).delay(*args, **(kwargs or {}))
+
+    async def aapply_async(
+        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult:
+        return await self.options(**options).adelay(*args, **(kwargs or {}))
+
+    def __background__(self, *args: Any, **kwargs: Any) -> Promise:
+        queue = self.queue
+        new = self._new(args, kwargs)
+        return Promise(queue.writer, self.function, new, queue.running_worker, queue.hold)
+
+    async def accept(self, *args: Any, **kwargs: Any) -> Promise:
+        """Promise a job now, for a response of Starlette or FastAPI that is sent later.
+
+        Give what this returns to ``background_tasks.add_task(job)``.
+        """
+        promise = self.__background__(*args, **kwargs)
+        await promise.accept()
+        return promise
+
+    def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
+        options = self._options
+        now = time.time()
+        due_at = _moment(options.eta, 0.0) or _moment(options.countdown, now)
+        return NewJob(
+            options.task_id or new_id(now),
+            self.queue.name,
+            self.name,
+            self.function.signature.encode(args, kwargs),
+            "ready" if due_at is None or due_at <= now else "scheduled",
+            self.priority if options.priority is None else options.priority,
+            now,
+            due_at,
+            _moment(options.expires, now),
+        )
+
+
+class AsyncTask(Task):
+    """An ``async def`` task, recognised as one by whoever asks (Starlette does)."""
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return await self.function.func(*args, **kwargs)
+
+
+def _moment(when: datetime | float | None, origin: float) -> float | None:
+    if not isinstance(when, datetime):
+        return None if when is None else origin + when
+    if when.tzinfo is None:
+        raise ValueError(f"{when.isoformat()} needs a time zone")
+    return when.timestamp()
+
+
+def new_id(now: float) -> str:
+    """A UUID of version 7: ordered by time, so that it is a cheap key, and not to be guessed."""
+    time, random = f"{int(now * 1000):012x}", os.urandom(10).hex()
+    variant = "89ab"[int(random[3], 16) & 3]
+    return f"{time[:8]}-{time[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
+
+
+class Queue:
+    """A named queue in a SQLite file, which may hold several queues and tables of your own.
+
+    ``durability`` "power" (the default) survives the loss of power, "process" only ``kill -9``.
+    Results are kept ``result_ttl`` seconds, failures ``failure_ttl``. A job whose process died
+    ``max_crashes`` times is a failure (None: never). A promise whose response never came to its end
+    is let go after ``hold`` seconds. Waiting for the file's lock ends after ``lock_timeout``.
+    """
+
+    def __init__(
+        self,
+        name: str = "default",
+        broker: str | None = None,
+        *,
+        durability: Literal["power", "process"] = "power",
+        result_ttl: float = DAY,
+        failure_ttl: float = 7 * DAY,
+        max_crashes: int | None = 5,
+        hold: float = 300.0,
+        lock_timeout: float = 5.0,
+    ) -> None:
+        self.name = name
+        self.broker = broker or os.environ.get("MINIASGI_BROKER", "sqlite:///miniasgi-jobs.db")
+        self.max_crashes = max_crashes
+        self.hold = hold
+        self.keep = {"success": result_ttl, "revoked": result_ttl, "failure": failure_ttl}
+        self.tasks: dict[str, Task] = {}
+        self._functions: dict[str, Function] = {}
+        self._workers: list[Worker] = []
+        self.writer = Writer.at(broker_path(self.broker), durability, lock_timeout)
+
+    def __repr__(self) -> str:
+        return f"Queue({self.name!r}, {self.broker!r})"
+
+    def task(
+        self,
+        func: Callable[..., Any] | None = None,
+        *,
+        max_retries: int | None = 0,
+        retry_backoff: float = 1.0,
+        retry_backoff_max: float = 600.0,
+        timeout: float | None = None,
+        priority: int = 0,
+        name: str | None = None,
+        bind: bool = False,
+    ) -> Any:
+        """Make a function a `Task`: ``@queue.task`` or ``@queue.task(max_retries=3)``.
+
+        ``max_retries=None`` is without end. ``timeout`` cancels an ``async def``; a thread is only
+        reported. Higher ``priority`` first. ``bind`` passes the job first: ``self.id, .attempt``.
+        """
+
+        def register(func: Callable[..., Any]) -> Task:
+            called = name or func.__name__
+            if called in self.tasks:
+                raise ValueError(f"{self!r} has a task named {called!r}: give this one a name=")
+            retry = (max_retries, retry_backoff, retry_backoff_max)
+            function = Function(called, func, bind, *retry, timeout)
+            cls = AsyncTask if function.is_async else Task
+            self._functions[called] = function
+            self.tasks[called] = cls(self, function, priority)
+            return self.tasks[called]
+
+        return register if func is None else register(func)
+
+    def AsyncResult(self, id: str) -> AsyncResult:
+        return AsyncResult(self.writer, id)
+
+    @asynccontextmanager
+    async def worker(self, concurrency: int = 4, grace: float = 30.0) -> AsyncIterator[Worker]:
+        """Run this queue's jobs here while the block is open; needs asyncio. See `Worker`."""
+        limits = (self.max_crashes, self.keep, concurrency, grace)
+        worker = Worker(self.writer, self.name, self._functions, *limits)
+        async with worker:
+            self._workers.append(worker)
+            try:
+                yield worker
+            finally:
+                self._workers.remove(worker)
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """``MiniASGI(lifespan=queue.lifespan)``, and the same for Starlette and FastAPI."""
+        async with self.worker():
+            yield
+
+    def running_worker(self) -> Worker | None:
+        return self._workers[-1] if self._workers else None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction on the queue's file, with your own tables; `delay` inside joins it.
+
+        Inside a task it also settles the job (result None): its effects happen exactly once.
+        Blocks, and holds the file's only write lock: keep it short and await nothing inside.
+        """
+        job = current_job.get()
+        with self.writer.transaction() as connection:
+            yield connection
+            if job is not None and not job.settled:
+                done = Outcome("success", "null")
+                if not store.settle(connection, job, done, time.time()):
+                    raise RuntimeError(f"job {job.id} is not this attempt's any more")
+        if job is not None:
+            job.settled = True
+
+    def close(self) -> None:
+        """Let go of the file; the next use opens it again."""
+        self.writer.close()
+
+
+def broker_path(broker: str) -> Path:
+    """The file of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
+    scheme, separator, path = broker.partition(":///")
+    if scheme == "sqlite" and path:
+        return Path(path)
+    if separator or "://" in broker:
+        raise ValueError(
+            f"broker {broker!r} needs the Celery engine, which this version does not have: "
+            "use sqlite:///file.db"
+        )
+    raise ValueError(f"broker {broker!r} is not a URL: did you mean sqlite:///{broker}?")

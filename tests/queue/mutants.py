@@ -1,0 +1,139 @@
+"""Edits of the queue that break a promise, each with the tests that must notice."""
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """In ``file``, ``old`` becomes ``new``; each of ``tests`` must then fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: list[str]
+
+
+STORE = "miniasgi/queue/store.py"
+WRITER = "miniasgi/queue/writer.py"
+OWNERS = "miniasgi/queue/owners.py"
+PROMISES = "miniasgi/queue/promises.py"
+WORKER = "miniasgi/queue/worker.py"
+
+MUTANTS = [
+    Mutant(
+        "claim without owner check",
+        STORE,
+        "select seq from miniasgi_job where queue = ? and state = 'ready'\n",
+        "select seq from miniasgi_job where queue = ? and state in ('ready', 'running')\n",
+        ["test_worker.py::test_two_workers_never_claim_one_job"],
+    ),
+    Mutant(
+        "settle without a fence",
+        STORE,
+        '"where id = ? and owner = ? and attempt = ?",\n            (*outcome',
+        '"where id = ? and ? > 0 and ? >= 0",\n            (*outcome',
+        ["test_worker.py::test_settling_is_fenced_by_owner_and_attempt"],
+    ),
+    Mutant(
+        "settle before run",
+        PROMISES,
+        "            with anyio.move_on_after(timeout):\n",
+        "            await self._settle(job, Outcome('success', 'null'))\n"
+        "            with anyio.move_on_after(timeout):\n",
+        [
+            "test_promises.py::"
+            "test_accept_commits_before_the_start_and_the_task_runs_after_the_body[asyncio]"
+        ],
+    ),
+    Mutant(
+        "recover a living owner",
+        OWNERS,
+        "    except BlockingIOError:\n        return True\n",
+        "    except BlockingIOError:\n        return False\n",
+        [
+            "test_owners.py::test_a_stopped_worker_is_not_taken_for_dead",
+            "test_promises.py::test_no_worker_takes_a_promised_job_before_the_last_byte",
+        ],
+    ),
+    Mutant(
+        "lose the group's neighbours on one failure",
+        WRITER,
+        "                self._commit(batch, careful=True)\n",
+        "                for operation in batch:\n"
+        "                    operation.error = self.file.unavailable(exc)\n",
+        ["test_writer.py::test_one_that_fails_does_not_fail_its_neighbours"],
+    ),
+    Mutant(
+        "acknowledge what is not synced",
+        STORE,
+        "'full' if durability == 'power' else 'normal'",
+        "'normal'",
+        ["test_writer.py::test_power_is_the_default_durability_and_process_is_a_choice"],
+    ),
+    Mutant(
+        "promise what anybody may start",
+        PROMISES,
+        'state="held", owner=owner, attempt=1',
+        'state="ready", attempt=1',
+        ["test_promises.py::test_no_worker_takes_a_promised_job_before_the_last_byte"],
+    ),
+    Mutant(
+        "drop the promise of a response that failed",
+        PROMISES,
+        "(job := self._take()) is not None:\n            self._release(job)\n\n    def __del",
+        "self._take() is None:\n            pass\n\n    def __del",
+        ["test_promises.py::test_a_response_that_failed_releases_its_promise_to_any_worker"],
+    ),
+    Mutant(
+        "let a promise be run twice",
+        PROMISES,
+        "return self._job if self._fate.acquire(blocking=False) else None",
+        "return self._job",
+        ["test_promises.py::test_a_promise_is_released_after_hold_seconds_at_the_latest"],
+    ),
+    Mutant(
+        "do later what was refused",
+        WRITER,
+        "if until < now and op.take()]",
+        "if until < now]",
+        [
+            "test_writer.py::"
+            "test_a_stopped_holder_of_the_lock_freezes_nobody_and_the_operation_is_withdrawn"
+        ],
+    ),
+    Mutant(
+        "keep a parent's lock in its child",
+        OWNERS,
+        "os.register_at_fork(after_in_child=_close_in_child)\n",
+        "",
+        ["test_owners.py::test_a_forked_child_does_not_keep_its_dead_parent_alive"],
+    ),
+    Mutant(
+        "count no crashes",
+        STORE,
+        "select id, crashes + 1, revoking",
+        "select id, crashes, revoking",
+        ["test_owners.py::test_crashes_are_spread_out_from_the_second_on"],
+    ),
+    Mutant(
+        "start what has expired",
+        STORE,
+        'if row["expires_at"] is not None and row["expires_at"] <= now:',
+        "if False:",
+        ["test_worker.py::test_an_expired_job_is_revoked_and_never_starts"],
+    ),
+    Mutant(
+        "claim more than the free slots",
+        WORKER,
+        "store.claim(db, self.queue, name, reserved, now)",
+        "store.claim(db, self.queue, name, reserved + 2, now)",
+        ["test_worker.py::test_a_worker_never_claims_more_than_its_free_slots"],
+    ),
+    Mutant(
+        "ignore the priority",
+        STORE,
+        "order by priority desc, seq limit ?",
+        "order by seq limit ?",
+        ["test_worker.py::test_higher_priority_first_and_first_in_first_out_within_one"],
+    ),
+]

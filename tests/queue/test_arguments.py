@@ -1,0 +1,124 @@
+"""JSON and nothing else: what goes in comes back, or the caller hears of it by name."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from miniasgi.queue import Queue
+from miniasgi.queue.arguments import Signature, encode_result
+
+
+@dataclass
+class Address:
+    street: str
+    since: date
+
+
+@dataclass
+class Person:
+    name: str
+    homes: list[Address]
+
+
+class Order(BaseModel):
+    id: UUID
+    total: Decimal
+
+
+def everything(
+    when: datetime,
+    person: Person,
+    orders: list[Order],
+    price: Decimal | None,
+    key: Annotated[UUID, "a key"],
+    by_day: dict[str, date],
+    pair: tuple[int, ...] = (),
+) -> None: ...
+
+
+def returned(func: Any, *args: Any, **kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+    signature = Signature(func, bound=False)
+    return signature.decode(signature.encode(args, kwargs))
+
+
+def test_dataclasses_models_and_moments_come_back_by_annotation() -> None:
+    order = Order(id=UUID(int=1), total=Decimal("1.10"))
+    args = (
+        datetime(2026, 1, 2, tzinfo=UTC),
+        Person("ada", [Address("x", date(2020, 1, 1))]),
+        [order],
+        Decimal("0.1"),
+        UUID(int=7),
+        {"monday": date(2026, 11, 23)},
+    )
+
+    back = returned(everything, *args, pair=(1, 2))
+
+    assert back == (list(args), {"pair": (1, 2)})
+
+
+def test_none_in_an_optional_stays_none() -> None:
+    def f(price: Decimal | None = None) -> None: ...
+
+    assert returned(f, None) == ([None], {})
+
+
+plain_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.lists(plain_json), st.dictionaries(st.text(), plain_json))
+def test_whatever_json_knows_comes_back_as_it_was(args: list[Any], kwargs: dict[str, Any]) -> None:
+    def f(*args: Any, **kwargs: Any) -> None: ...
+
+    assert returned(f, *args, **kwargs) == (args, kwargs)
+
+
+def mixed(a: Any, b: int = 0) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "sentence"),
+    [
+        ((object(),), {}, "argument 'a' of mixed: object is not JSON"),
+        ((1,), {"b": {2: 3}}, "argument 'b' of mixed: JSON's keys are strings, not 2"),
+        ((float("nan"),), {}, "argument 'a' of mixed: nan is not JSON"),
+        (([{1}],), {}, "argument 'a' of mixed: set is not JSON"),
+        ((datetime(2026, 1, 1),), {}, "datetime is not JSON; annotate the parameter with datetime"),
+        ((), {}, r"mixed\(a: Any, b: int = 0\) -> None: missing a required argument: 'a'"),
+        ((1,), {"c": 2}, "got an unexpected keyword argument 'c'"),
+    ],
+)
+def test_anything_else_is_a_type_error_that_names_the_argument(
+    args: tuple[Any, ...], kwargs: dict[str, Any], sentence: str, queue: Queue
+) -> None:
+    task = queue.task(mixed)
+
+    with pytest.raises(TypeError, match=sentence):
+        task.delay(*args, **kwargs)
+
+
+def test_results_of_models_and_moments_become_their_json_form() -> None:
+    value = {"who": Person("ada", []), "order": Order(id=UUID(int=1), total=Decimal(2))}
+
+    found = json.loads(encode_result(value))
+
+    assert found == {
+        "who": {"name": "ada", "homes": []},
+        "order": {"id": str(UUID(int=1)), "total": "2"},
+    }

@@ -1,0 +1,159 @@
+"""The command line: readable, ``--json`` for machines, one sentence for a mistake."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from miniasgi.queue import Queue, store
+from miniasgi.queue.commands import run
+
+
+@pytest.fixture
+def jobs(queue: Queue, file: Path) -> str:
+    """A file with a waiting, a failed and a done job; returns where it is."""
+
+    @queue.task
+    def send(n: int) -> None: ...
+
+    for name in ("failed", "done", "waiting"):
+        send.options(task_id=name).delay(1)
+    claimed = queue.writer.run(lambda db: store.claim(db, "mail", "me", 2, 0.0))
+    outcomes = [store.Outcome("failure", error="ValueError: no"), store.Outcome("success", "1")]
+    for job, outcome in zip(claimed, outcomes, strict=True):
+        queue.writer.run(lambda db, j=job, o=outcome: store.settle(db, j, o, 1.0))  # type: ignore[misc]
+    return str(file)
+
+
+Output = pytest.CaptureFixture[str]
+
+
+def said(capsys: Output) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def test_status_counts_by_state_and_says_that_no_worker_runs(jobs: str, capsys: Output) -> None:
+    code = run(["status", jobs, "--json"])
+
+    captured = capsys.readouterr()
+    row = json.loads(captured.out)
+    assert code == 0
+    assert row | {"oldest_waits": 0} == {
+        "queue": "mail", "scheduled": 0, "ready": 1, "held": 0, "running": 0, "success": 1,
+        "failure": 1, "revoked": 0, "workers": 0, "paused": False, "oldest_waits": 0,
+    }  # fmt: skip
+    assert captured.err == "no worker is running on this file\n"
+
+
+def test_list_shows_the_newest_first_and_chooses(jobs: str, capsys: Output) -> None:
+    run(["list", jobs])
+    everything = said(capsys)
+    run(["list", jobs, "--state", "failure", "--error", "ValueError: no"])
+    failures = said(capsys)
+
+    assert [line.split()[0] for line in everything] == ["id", "waiting", "done", "failed"]
+    assert [line.split()[0] for line in failures] == ["id", "failed"]
+
+
+def test_show_tells_all_of_one_job(jobs: str, capsys: Output) -> None:
+    run(["show", jobs, "failed"])
+    lines = said(capsys)
+    run(["show", jobs, "failed", "--json"])
+    row = json.loads(said(capsys)[0])
+
+    assert "error:       ValueError: no" in lines
+    assert (row["state"], row["error"]) == ("failure", "ValueError: no")
+
+
+def test_retry_one_and_all_of_one_error(jobs: str, capsys: Output, queue: Queue) -> None:
+    run(["retry", jobs, "--all", "--error", "another"])
+    run(["retry", jobs, "--all", "--error", "ValueError: no"])
+    state = queue.AsyncResult("failed").state
+    run(["revoke", jobs, "failed", "waiting", "done"])
+    run(["retry", jobs, "failed"])
+
+    assert said(capsys) == [
+        "0 jobs are ready again",
+        "1 jobs are ready again",
+        "2 of 3 jobs revoked",
+        "1 jobs are ready again",
+    ]
+    assert state == "PENDING"
+
+
+def test_pause_and_resume(jobs: str, queue: Queue) -> None:
+    paused = []
+    for command in ("pause", "resume"):
+        run([command, jobs, "--queue", "mail"])
+        paused.append(queue.writer.read(store.counts)["mail"]["paused"])
+
+    assert paused == [True, False]
+
+
+def test_purge_deletes_what_has_ended_or_the_state_given(
+    jobs: str, capsys: Output, queue: Queue
+) -> None:
+    run(["purge", jobs])
+    left = [row["id"] for row in queue.writer.read(store.select)]
+    run(["purge", jobs, "--state", "ready"])
+
+    assert (said(capsys), left) == (["2 jobs deleted", "1 jobs deleted"], ["waiting"])
+
+
+def test_a_module_and_its_queue_say_where_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    (tmp_path / "shop_app.py").write_text(
+        "from miniasgi.queue import Queue\n"
+        "queue = Queue('shop', 'sqlite:///shop.db')\n"
+        "queue.task(name='send')(lambda: None).delay()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    run(["status", "shop_app:queue", "--json"])
+
+    assert json.loads(said(capsys)[0])["queue"] == "shop"
+    sys.modules.pop("shop_app").queue.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["status", "nowhere.db"], "there is no file nowhere.db"),
+        (["worker", "nowhere"], "'nowhere' should be module:queue, for instance demos.mail:queue"),
+        (["worker", "json:queue"], "json:queue: json has no Queue named 'queue'"),
+        (["worker", "no_such_module:queue"], "No module named 'no_such_module'"),
+        (["status", "redis://localhost"], "broker 'redis://localhost' needs the Celery engine"),
+        (["worker", "sqlite:///x.db"], "'sqlite:///x.db' should be module:queue"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    arguments: list[str], sentence: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    code = run(arguments)
+
+    err = capsys.readouterr().err
+    assert code == 2
+    assert err.startswith(f"miniasgi: {sentence}") and err.count("\n") == 1
+
+
+def test_an_unknown_id_and_a_retry_of_nothing_are_said(jobs: str, capsys: Output) -> None:
+    codes = [run(["show", jobs, "nobody"]), run(["retry", jobs])]
+
+    assert codes == [2, 2]
+    assert capsys.readouterr().err.splitlines() == [
+        f"miniasgi: no job 'nobody' in {jobs}",
+        "miniasgi: name the jobs to retry, or say --all",
+    ]
+
+
+def test_help_helps(capsys: Output) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(["--help"])
+
+    assert caught.value.code == 0
+    assert "Run jobs until SIGTERM" in capsys.readouterr().out

@@ -1,0 +1,200 @@
+"""Alive is what the kernel says: real processes, really killed, stopped and forked."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from miniasgi.queue import Queue, store
+from miniasgi.queue.owners import Owner, is_alive, living
+from tests.queue.processes import Process, worker
+
+pytestmark = pytest.mark.anyio
+_OWNER = """
+    from pathlib import Path
+    from miniasgi.queue.owners import Owner
+    import os, signal, sys
+    owner = Owner(Path("owners"), "worker")
+    print(owner.name, flush=True)
+    {then}
+"""
+
+
+def test_an_owner_is_alive_from_its_making_until_it_is_dropped(tmp_path: Path) -> None:
+    owner = Owner(tmp_path / "owners", "worker", "mail 4")
+    before = is_alive(tmp_path / "owners", owner.name)
+    listed = living(tmp_path / "owners", "worker")
+
+    owner.drop()
+
+    assert (before, is_alive(tmp_path / "owners", owner.name)) == (True, False)
+    assert listed == {owner.name: "mail 4"}
+    assert os.listdir(tmp_path / "owners") == []
+
+
+def test_two_owners_in_one_process_are_two(tmp_path: Path) -> None:
+    first, second = (Owner(tmp_path / "owners", "queue") for _ in range(2))
+
+    first.drop()
+
+    assert [is_alive(tmp_path / "owners", owner.name) for owner in (first, second)] == [False, True]
+    second.drop()
+
+
+def test_a_killed_process_is_dead_and_its_file_is_cleared_away(tmp_path: Path) -> None:
+    with Process(_OWNER.format(then="signal.pause()"), tmp_path) as process:
+        name = process.line()
+        before = is_alive(tmp_path / "owners", name)
+        process.kill()
+
+    assert (before, is_alive(tmp_path / "owners", name)) == (True, False)
+    assert living(tmp_path / "owners", "worker") == {}
+    assert os.listdir(tmp_path / "owners") == []
+
+
+def test_a_stopped_process_is_alive(tmp_path: Path) -> None:
+    with Process(_OWNER.format(then="signal.pause()"), tmp_path) as process:
+        name = process.line()
+        process.send(signal.SIGSTOP)
+
+        assert is_alive(tmp_path / "owners", name)
+
+
+def test_a_forked_child_does_not_keep_its_dead_parent_alive(tmp_path: Path) -> None:
+    then = """
+    pid = os.fork()
+    if pid == 0:
+        print("child", os.getpid(), flush=True)
+        signal.pause()
+    signal.pause()
+    """
+    with Process(_OWNER.format(then=then), tmp_path) as process:
+        name = process.line()
+        child = int(process.line().split()[1])
+        process.kill()
+
+        assert not is_alive(tmp_path / "owners", name)
+        os.kill(child, 0)  # it lives
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_forked_child_uses_the_queue_by_its_own_connection(tmp_path: Path) -> None:
+    code = """
+        import os, warnings
+        from miniasgi.queue import Queue
+        warnings.simplefilter("ignore")
+        queue = Queue("mail", "sqlite:///jobs.db")
+        task = queue.task(name="noop")(lambda: None)
+        task.delay()
+        connection = queue.writer.file._db
+        pid = os.fork()
+        task.delay()
+        if pid:
+            os.waitpid(pid, 0)
+            print(len(queue.writer.read(lambda db: db.execute(
+                "select id from miniasgi_job").fetchall())), flush=True)
+        else:
+            assert queue.writer.file._db is not connection
+    """
+    with Process(code, tmp_path) as process:
+        assert process.line() == "3"
+
+
+async def test_kill_minus_9_in_mid_work_runs_the_job_again_and_counts_a_crash(
+    tmp_path: Path,
+) -> None:
+    queue = Queue("mail", f"sqlite:///{tmp_path}/jobs.db")
+    result = queue.task(name="stay")(lambda: None).delay()
+    with worker(tmp_path) as first, worker(tmp_path) as second:
+        lines = asyncio.gather(asyncio.to_thread(first.line), asyncio.to_thread(second.line))
+        while result.row is not None and not result.row["owner"]:
+            await asyncio.to_thread(result.exists)
+        assert result.row is not None
+        holder = first if f"-{first.pid}-" in result.row["owner"] else second
+        holder.kill()
+        said = await asyncio.gather(lines, return_exceptions=True)  # the killed one says no more
+        while result.row["attempt"] < 2:
+            await asyncio.to_thread(result.exists)
+        row = result.row
+
+    assert said
+    assert (row["state"], row["attempt"], row["crashes"]) == ("running", 2, 1)
+    queue.close()
+
+
+async def test_a_stopped_worker_is_not_taken_for_dead(tmp_path: Path) -> None:
+    queue = Queue("mail", f"sqlite:///{tmp_path}/jobs.db")
+    stay = queue.task(name="stay")(lambda: None)
+    with worker(tmp_path) as stopped:
+        result = stay.delay()
+        stopped.line()
+        stopped.send(signal.SIGSTOP)
+        async with queue.worker():  # looks for the dead before it claims
+            await (await queue.task(name="other")(lambda: None).adelay()).aget(5)
+        row = result.row
+
+    assert row is not None
+    assert (row["state"], row["attempt"], row["crashes"]) == ("running", 1, 0)
+    queue.close()
+
+
+async def test_a_poison_job_ends_as_a_failure_that_says_the_worker_died(tmp_path: Path) -> None:
+    queue = Queue("mail", f"sqlite:///{tmp_path}/jobs.db")
+    result = queue.task(name="die")(lambda: None).delay()
+
+    for _ in range(2):
+        with worker(tmp_path, max_crashes=2) as dying:
+            dying.wait()
+    with worker(tmp_path, max_crashes=2):
+        while not result.ready():
+            await asyncio.to_thread(result.exists)
+
+    assert (result.state, str(result.result)) == ("FAILURE", "worker died, 2 times so far")
+    queue.close()
+
+
+def test_crashes_are_spread_out_from_the_second_on(queue: Queue) -> None:
+    result = queue.task(name="die")(lambda: None).delay()
+    rows = []
+
+    for n in range(3):
+        queue.writer.run(
+            lambda db: db.execute("update miniasgi_job set state='running', owner='dead'")
+        )
+        queue.writer.run(lambda db, n=n: store.recover(db, "mail", lambda name: False, None, n))  # type: ignore[misc]
+        assert result.row is not None
+        rows.append((result.row["state"], result.row["crashes"], result.row["due_at"]))
+
+    assert rows == [("ready", 1, 0.0), ("scheduled", 2, 2.0), ("scheduled", 3, 4.0)]
+
+
+async def test_sigterm_gives_back_and_a_stuck_thread_ends_with_the_process(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import threading\n"
+        "from miniasgi.queue import Queue\n"
+        "queue = Queue('mail', 'sqlite:///jobs.db')\n"
+        "@queue.task\n"
+        "def stuck():\n"
+        "    print('stuck', flush=True)\n"
+        "    threading.Event().wait()\n"
+    )
+    code = """
+        from miniasgi.queue.commands import run
+        run(["worker", "app:queue", "--grace", "0.1"])
+    """
+    queue = Queue("mail", f"sqlite:///{tmp_path}/jobs.db")
+    result = queue.task(name="stuck")(lambda: None).delay()
+    with Process(code, tmp_path) as process:
+        process.line()
+        process.send(signal.SIGTERM)
+        code_of_exit = process.wait()
+
+    async with queue.worker():
+        await result.aget(5)
+
+    assert code_of_exit == 0
+    assert result.row is not None
+    assert (result.row["attempt"], result.row["crashes"]) == (2, 0)
+    queue.close()

@@ -1,0 +1,545 @@
+"""The life of a job in a worker: again, later, given back, and never twice at one time."""
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miniasgi.queue import JobFailed, Queue, Retry, jobs, store
+from miniasgi.queue.retry import backoff, crash_backoff
+from miniasgi.queue.store import Job, Outcome
+
+pytestmark = pytest.mark.anyio
+
+
+def claim(queue: Queue, owner: str = "someone", limit: int = 1) -> list[Job]:
+    return queue.writer.run(lambda db: store.claim(db, queue.name, owner, limit, time.time()))
+
+
+async def test_async_and_def_tasks_run_and_their_results_are_kept(queue: Queue) -> None:
+    @queue.task
+    async def on_the_loop(n: int) -> dict[str, int]:
+        return {"n": n, "thread": threading.get_ident()}
+
+    @queue.task
+    def in_a_thread(n: int) -> dict[str, int]:
+        return {"n": n, "thread": threading.get_ident()}
+
+    async with queue.worker():
+        first = await (await on_the_loop.adelay(1)).aget(5)
+        second = await (await in_a_thread.adelay(2)).aget(5)
+
+    assert (first["n"], second["n"]) == (1, 2)
+    assert first["thread"] == threading.get_ident() != second["thread"]
+
+
+async def test_higher_priority_first_and_first_in_first_out_within_one(queue: Queue) -> None:
+    order: list[str] = []
+
+    @queue.task
+    async def note(name: str) -> None:
+        order.append(name)
+
+    results = [
+        note.delay("low 1"),
+        note.options(priority=5).delay("high 1"),
+        note.delay("low 2"),
+        note.options(priority=5).delay("high 2"),
+    ]
+    async with queue.worker(concurrency=1):
+        for result in results:
+            await result.aget(5)
+
+    assert order == ["high 1", "high 2", "low 1", "low 2"]
+
+
+async def test_a_worker_never_claims_more_than_its_free_slots(queue: Queue) -> None:
+    go = asyncio.Event()
+
+    @queue.task
+    async def wait() -> None:
+        await go.wait()
+
+    results = [wait.delay() for _ in range(5)]
+    async with queue.worker(concurrency=2) as worker:
+        while len(worker.slots) < 2:
+            await asyncio.to_thread(results[0].exists)
+        states = [result.state for result in results]
+        go.set()
+        for result in results:
+            await result.aget(5)
+
+    assert states.count("STARTED") == 2 and states.count("PENDING") == 3
+
+
+async def test_a_plain_failing_task_runs_once_and_stays_listed_with_its_traceback(
+    queue: Queue,
+) -> None:
+    @queue.task(bind=True)
+    def bad(self: Any) -> None:
+        raise ValueError("no such user")
+
+    async with queue.worker():
+        result = await bad.adelay()
+        with pytest.raises(JobFailed, match="ValueError: no such user") as caught:
+            await result.aget(5)
+
+    assert (caught.value.state, result.state, result.phase) == ("FAILURE", "FAILURE", "failed")
+    assert result.traceback is not None and "raise ValueError" in result.traceback
+    assert result.row is not None and result.row["attempt"] == 1
+
+
+async def test_a_failing_task_is_retried_with_backoff_until_it_succeeds(queue: Queue) -> None:
+    attempts: list[tuple[int, int]] = []
+
+    @queue.task(max_retries=3, retry_backoff=0.001, bind=True)
+    async def flaky(self: Any) -> str:
+        attempts.append((self.attempt, self.retries))
+        if self.attempt < 3:
+            raise OSError("not yet")
+        return "done"
+
+    async with queue.worker():
+        value = await (await flaky.adelay()).aget(5)
+
+    assert (value, attempts) == ("done", [(1, 0), (2, 1), (3, 2)])
+
+
+async def test_retry_with_a_countdown_waits_in_the_file_as_retry(queue: Queue) -> None:
+    @queue.task(max_retries=1)
+    async def again() -> None:
+        raise Retry(countdown=3600)
+
+    async with queue.worker():
+        result = await again.adelay()
+        while result.state in ("PENDING", "STARTED"):
+            await result.arefresh()
+            result._pinned = None
+
+    assert (result.state, result.phase) == ("RETRY", "pending")
+    assert result.row is not None and result.row["due_at"] > time.time() + 3000
+
+
+def test_backoff_is_exponential_jittered_and_capped() -> None:
+    waits = [max(backoff(n, 1.0, 60.0) for _ in range(200)) for n in (0, 3, 10, 10_000)]
+
+    assert waits[0] <= 1.0 < waits[1] <= 8.0 < waits[2] <= 60.0 and waits[3] <= 60.0
+    assert [crash_backoff(n) for n in (1, 2, 3, 4, 100)] == [0, 1, 2, 4, 60]
+
+
+async def test_a_countdown_is_kept_and_a_short_one_does_not_wait_for_the_next_look(
+    queue: Queue,
+) -> None:
+    order: list[str] = []
+
+    @queue.task
+    async def note(name: str) -> None:
+        order.append(name)
+
+    async with queue.worker():
+        later = await note.options(countdown=0.05).adelay("later")
+        now = await note.adelay("now")
+        await now.aget(5)
+        await later.aget(5)
+
+    assert order == ["now", "later"]
+
+
+async def test_a_wall_clock_moved_by_an_hour_runs_delayed_jobs_early_and_recovers_nobody(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = asyncio.Event()
+    runs: list[str] = []
+
+    @queue.task
+    async def running() -> None:
+        runs.append("running")
+        await go.wait()
+
+    @queue.task
+    async def delayed() -> None:
+        runs.append("delayed")
+
+    clock = time.time
+    async with queue.worker() as worker:
+        long = await running.adelay()
+        soon = await delayed.options(countdown=1800).adelay()
+        while not runs:
+            await asyncio.to_thread(long.exists)
+        for shift in (3600, -3600):
+            monkeypatch.setattr(time, "time", lambda shift=shift: clock() + shift)
+            worker._chores_at = 0.0
+            worker._rang.set()
+            await (await delayed.adelay()).aget(5)
+        await soon.aget(5)
+        go.set()
+        await long.aget(5)
+
+    assert runs.count("running") == 1 and runs.count("delayed") == 3
+    assert long.row is not None and long.row["crashes"] == 0
+
+
+async def test_an_expired_job_is_revoked_and_never_starts(queue: Queue) -> None:
+    runs: list[str] = []
+
+    @queue.task
+    async def note(name: str) -> None:
+        runs.append(name)
+
+    old = await note.options(expires=-1.0).adelay("old")
+    new = await note.adelay("new")
+    async with queue.worker(concurrency=1):
+        await new.aget(5)
+
+    assert (runs, old.state, str(old.result)) == (["new"], "REVOKED", "expired")
+
+
+async def test_a_revoked_job_that_waits_never_runs(queue: Queue) -> None:
+    runs: list[str] = []
+
+    @queue.task
+    async def note(name: str) -> None:
+        runs.append(name)
+
+    revoked = await note.adelay("revoked")
+    asked = revoked.revoke()
+    other = await note.adelay("other")
+    async with queue.worker():
+        await other.aget(5)
+
+    assert (asked, runs, revoked.state) == (True, ["other"], "REVOKED")
+
+
+async def test_a_revoked_job_that_runs_on_the_loop_is_cancelled(queue: Queue) -> None:
+    events: list[str] = []
+    started = asyncio.Event()
+
+    @queue.task
+    async def slow() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("cleaned up")
+
+    async with queue.worker() as worker:
+        result = await slow.adelay()
+        await started.wait()
+        result.revoke()
+        worker._chores_at = 0.0  # now, and not within the second
+        worker._rang.set()
+        with pytest.raises(JobFailed):
+            await result.aget(5)
+
+    assert (events, result.state) == (["cleaned up"], "REVOKED")
+
+
+async def test_a_timeout_cancels_a_task_on_the_loop_and_is_retried_once_its_code_has_ended(
+    queue: Queue,
+) -> None:
+    events: list[str] = []
+
+    @queue.task(timeout=0.01, max_retries=1, retry_backoff=0.001, bind=True)
+    async def slow(self: Any) -> str:
+        events.append(f"start {self.attempt}")
+        if self.attempt == 1:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                events.append("end 1")
+        return "done"
+
+    async with queue.worker():
+        value = await (await slow.adelay()).aget(5)
+
+    assert (value, events) == ("done", ["start 1", "end 1", "start 2"])
+
+
+async def test_a_thread_that_blocks_beyond_its_timeout_is_reported_and_stays_owned(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    started, go = threading.Event(), threading.Event()
+
+    @queue.task(timeout=0.0)
+    def stuck() -> None:
+        started.set()
+        go.wait()
+
+    async with queue.worker(grace=0.0) as worker:
+        result = await stuck.adelay()
+        await asyncio.to_thread(started.wait)
+        worker._chores_at = 0.0
+        worker._rang.set()
+        while "cannot be stopped" not in caplog.text:
+            await asyncio.to_thread(result.exists)
+    async with queue.worker():  # another one must not take it while the thread lives
+        owned = result.state
+        go.set()
+        await result.aget(5)
+
+    assert owned == "STARTED"
+    assert result.row is not None and result.row["attempt"] == 1
+
+
+async def test_stopping_claims_no_more_waits_for_grace_and_gives_back_what_is_left(
+    queue: Queue,
+) -> None:
+    started = asyncio.Event()
+
+    @queue.task
+    async def endless() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    @queue.task
+    async def short() -> None: ...
+
+    async with queue.worker(concurrency=1, grace=0.0):
+        left = await endless.adelay()
+        waiting = await short.adelay()
+        await started.wait()
+
+    assert [result.row["state"] for result in (left, waiting) if result.row] == ["ready"] * 2
+    assert left.row is not None and (left.row["attempt"], left.row["crashes"]) == (1, 0)
+
+
+async def test_a_task_that_calls_sys_exit_fails_and_the_worker_lives(queue: Queue) -> None:
+    @queue.task
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    @queue.task
+    def leave_thread() -> None:
+        raise SystemExit(4)
+
+    @queue.task
+    async def ok() -> str:
+        return "alive"
+
+    async with queue.worker():
+        gone = [await leave.adelay(), await leave_thread.adelay()]
+        for result in gone:
+            with pytest.raises(JobFailed, match="SystemExit"):
+                await result.aget(5)
+        alive = await (await ok.adelay()).aget(5)
+
+    assert alive == "alive"
+
+
+async def test_a_result_that_is_not_json_is_a_failure_and_the_work_is_not_done_again(
+    queue: Queue,
+) -> None:
+    runs: list[str] = []
+
+    @queue.task(max_retries=5)
+    async def strange() -> object:
+        runs.append("run")
+        return object()
+
+    async with queue.worker():
+        result = await strange.adelay()
+        with pytest.raises(JobFailed, match="the result of strange: object is not JSON"):
+            await result.aget(5)
+
+    assert runs == ["run"]
+
+
+async def test_an_exception_with_any_text_can_be_recorded(queue: Queue) -> None:
+    @queue.task
+    async def bad() -> None:
+        raise ValueError("\ud800 \x00 " + "x" * 1_000_000)
+
+    async with queue.worker():
+        result = await bad.adelay()
+        with pytest.raises(JobFailed, match="ValueError"):
+            await result.aget(5)
+
+    assert result.traceback is not None and len(result.traceback) < 100_000
+
+
+async def test_an_unknown_task_is_put_back_and_fails_after_an_hour(
+    file: Path, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = Queue("mail", f"sqlite:///{file}")
+    result = newer.task(lambda: None).options(task_id="x").delay()
+    queue.task(name="send")(lambda: None)
+    queue.task(name="resize")(lambda: None)
+
+    async with queue.worker():
+        while result.row is not None and result.row["unknown_at"] is None:
+            await asyncio.to_thread(result.exists)
+    row = result.row
+    assert row is not None
+    (job,) = (Job("x", "<lambda>", "", "o", 1, 0, row["unknown_at"] - 3600),)
+    outcome = jobs.unknown(job, queue.tasks)
+
+    assert (row["state"], row["attempt"]) == ("scheduled", 0)
+    assert 25 < row["due_at"] - time.time() <= 30
+    assert (outcome.state, outcome.error) == (
+        "failure",
+        "no task named '<lambda>' here; known: resize, send",
+    )
+
+
+async def test_arguments_of_another_code_version_are_a_failure_that_names_the_function(
+    file: Path, queue: Queue
+) -> None:
+    newer = Queue("mail", f"sqlite:///{file}")
+
+    @newer.task(name="send")
+    def new_send(to: str, copy: str) -> None: ...
+
+    @queue.task
+    def send(to: str) -> None: ...
+
+    async with queue.worker():
+        result = await new_send.adelay("a", "b")
+        with pytest.raises(JobFailed, match=r"TypeError: send\(to: str\).*: too many"):
+            await result.aget(5)
+
+
+async def test_a_paused_queue_is_not_claimed_from_until_it_is_resumed(queue: Queue) -> None:
+    @queue.task
+    async def ok() -> str:
+        return "ran"
+
+    queue.writer.run(lambda db: store.pause(db, "mail"))
+    result = await ok.adelay()
+    nothing = claim(queue)
+    async with queue.worker():
+        queue.writer.run(lambda db: store.resume(db, "mail"), True)
+        value = await result.aget(5)
+
+    assert (nothing, value) == ([], "ran")
+
+
+async def test_settled_rows_are_pruned_after_their_ttl(file: Path) -> None:
+    queue = Queue("mail", f"sqlite:///{file}", result_ttl=-1.0)
+
+    @queue.task
+    async def ok() -> None: ...
+
+    @queue.task
+    async def bad() -> None:
+        raise ValueError
+
+    async with queue.worker() as worker:
+        fine, failed = await ok.adelay(), await bad.adelay()
+        while not failed.failed():
+            await asyncio.to_thread(failed.exists)
+        worker._delete_at = worker._chores_at = 0.0
+        worker._rang.set()
+        while fine.exists():
+            await asyncio.to_thread(fine.exists)
+
+    assert failed.state == "FAILURE"  # the dead stay listed for longer
+    queue.close()
+
+
+def test_settling_is_fenced_by_owner_and_attempt(queue: Queue) -> None:
+    @queue.task
+    def ok() -> None: ...
+
+    result = ok.delay()
+    (job,) = claim(queue, "first")
+    stranger = Job(job.id, job.task, job.arguments, "second", 1)
+    before = Job(job.id, job.task, job.arguments, "first", 0)
+
+    written = [
+        queue.writer.run(lambda db, j=j: store.settle(db, j, Outcome("success", "1"), 0.0))  # type: ignore[misc]
+        for j in (stranger, before, job, job)
+    ]
+
+    assert (written, result.state) == ([False, False, True, False], "SUCCESS")
+
+
+def test_two_workers_never_claim_one_job(queue: Queue) -> None:
+    @queue.task
+    def ok() -> None: ...
+
+    for _ in range(6):
+        ok.delay()
+
+    taken = [claim(queue, owner, 4) for owner in ("a", "b", "c")]
+
+    assert [len(found) for found in taken] == [4, 2, 0]
+    assert len({job.id for found in taken for job in found}) == 6
+
+
+async def test_a_transaction_in_a_task_settles_the_job_with_its_effects(queue: Queue) -> None:
+    with queue.transaction() as connection:
+        connection.execute("create table account (balance integer)")
+        connection.execute("insert into account values (0)")
+    seen: list[str] = []
+
+    @queue.task(bind=True)
+    def pay(self: Any, amount: int) -> None:
+        with queue.transaction() as connection:
+            connection.execute("update account set balance = balance + ?", (amount,))
+        seen.append(queue.AsyncResult(self.id).state)
+        raise RuntimeError("too late to undo")
+
+    async with queue.worker():
+        result = await pay.adelay(10)
+        await result.aget(5)
+        follows = await (await pay.adelay(5)).aget(5)
+
+    balance = queue.writer.read(lambda db: db.execute("select balance from account").fetchone()[0])
+    assert (seen, result.state, follows, balance) == (["SUCCESS"] * 2, "SUCCESS", None, 15)
+
+
+async def test_a_transaction_of_an_attempt_that_is_no_longer_ours_is_undone(queue: Queue) -> None:
+    with queue.transaction() as connection:
+        connection.execute("create table account (balance integer)")
+
+    @queue.task
+    def pay() -> None:
+        queue.writer.run(lambda db: db.execute("update miniasgi_job set attempt = 9"))
+        with queue.transaction() as connection:
+            connection.execute("insert into account values (1)")
+
+    ran = asyncio.Event()
+    async with queue.worker(grace=0.0):
+        result = await pay.adelay()
+        while result.row is not None and result.row["attempt"] != 9:
+            await asyncio.to_thread(result.exists)
+        ran.set()
+
+    count = queue.writer.read(lambda db: db.execute("select count(*) from account").fetchone()[0])
+    assert count == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+async def test_a_fork_in_a_task_leaves_the_job_to_the_parent(queue: Queue) -> None:
+    @queue.task
+    def fork() -> int:
+        pid = os.fork()
+        if pid == 0:
+            return 0  # the child comes back out of the task: it must not settle the job
+        return os.waitpid(pid, 0)[1]
+
+    async with queue.worker():
+        result = await fork.adelay()
+        status = await result.aget(10)
+
+    assert status == 0
+    assert result.row is not None and result.row["attempt"] == 1
+
+
+async def test_a_task_that_returns_a_coroutine_by_mistake_fails_and_does_not_warn(
+    queue: Queue,
+) -> None:
+    async def inner() -> None: ...
+
+    @queue.task
+    def outer() -> Any:
+        return inner()
+
+    async with queue.worker():
+        result = await outer.adelay()
+        with pytest.raises(JobFailed, match="coroutine is not JSON"):
+            await result.aget(5)
