@@ -1,0 +1,399 @@
+"""One test for each mistake that a review found, so that none of them comes back."""
+
+import asyncio
+import subprocess
+import sys
+from unittest.mock import Mock
+
+import anyio
+import anyio.lowlevel
+import pytest
+from starlette.applications import Starlette
+
+from miniasgi import (
+    BackgroundTask,
+    BackgroundTasks,
+    FileResponse,
+    HTTPException,
+    Middleware,
+    MiniASGI,
+    Mount,
+    Request,
+    Response,
+    Route,
+    Router,
+    StreamingResponse,
+)
+from miniasgi.concurrency import threads_here
+from tests.asgi import PATIENCE, body_of, call, headers_of, http, receiving, request, sending, serve
+
+pytestmark = pytest.mark.anyio
+
+
+class Promise:
+    """A durable background: told everything, and slow to let go."""
+
+    def __init__(self, order, name="promise", trouble=None):
+        self.order, self.name, self.trouble, self.result = order, name, trouble, None
+
+    def __background__(self):
+        return self
+
+    async def accept(self, *others):
+        self.order.append(f"{self.name} accepted")
+
+    async def __call__(self):
+        self.order.append(f"{self.name} runs")
+
+    async def abandon(self, because):
+        await anyio.lowlevel.checkpoint()
+        self.order.append(f"{self.name} abandoned")
+        if self.trouble is not None:
+            raise self.trouble
+
+
+def answering(answer):
+    """An application with one endpoint, which returns this response, or raises this exception."""
+
+    async def endpoint(request):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return MiniASGI(routes=[Route("/", endpoint)])
+
+
+# Background tasks
+
+
+async def test_fifteen_hundred_tasks_of_one_response_all_run():
+    order = []
+
+    tasks = BackgroundTasks([BackgroundTask(order.append, number) for number in range(1500)])
+
+    await serve(Response(background=tasks), http(), receiving(), sending([]))
+
+    assert order == list(range(1500))
+
+
+async def test_a_mock_is_a_task_with_a_name():
+    mock = Mock()
+    task = BackgroundTask(mock, 1)
+
+    await task()
+
+    assert task.name == "Mock"
+    mock.assert_called_once_with(1)
+
+
+FORK = """
+import asyncio, os, signal, sys
+from miniasgi import BackgroundTask
+asyncio.run(BackgroundTask(print, "parent", flush=True)())
+child = os.fork()
+if child == 0:
+    signal.alarm(int(sys.argv[1]))  # ends a child whose task never runs
+    asyncio.run(BackgroundTask(print, "child", flush=True)())
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork here")
+def test_a_forked_child_has_threads_of_its_own_for_plain_tasks():
+    command = [sys.executable, "-W", "ignore", "-c", FORK, str(int(PATIENCE))]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3 * PATIENCE)
+
+    assert (done.stdout.split(), done.returncode) == (["parent", "child"], 0), done.stderr
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_future_that_somebody_else_cancelled_is_a_failure_and_not_a_cancel(caplog):
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+
+    async def wait_for_it():
+        await future
+
+    await call(answering(Response(background=BackgroundTask(wait_for_it))))
+
+    [message] = caplog.messages
+    assert "in background task 'wait_for_it'" in message
+    assert "it awaited something that somebody else had cancelled" in message
+
+
+async def test_a_task_that_is_really_cancelled_raises_the_cancel_on(caplog):
+    order = []
+
+    async def wait():
+        scope.cancel()
+        await anyio.sleep_forever()
+
+    with anyio.CancelScope() as scope:
+        try:
+            await BackgroundTask(wait)()
+        except anyio.get_cancelled_exc_class():
+            order.append("raised on")
+            raise
+
+    assert order == ["raised on"]
+    assert caplog.messages == ["background task 'wait' was cancelled before its end"]
+
+
+async def test_a_cancelled_response_still_abandons_to_the_end():
+    order = []
+    response = Response(background=Promise(order))
+
+    with anyio.CancelScope() as scope:
+
+        async def send(message):
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+
+        await response(http(), receiving(), send)
+
+    assert order == ["promise accepted", "promise abandoned"]
+
+
+async def test_a_task_that_cannot_be_abandoned_does_not_keep_the_next(caplog):
+    order = []
+    first = Promise(order, "first", ValueError("stuck"))
+    tasks = BackgroundTasks([first, Promise(order, "second")])
+
+    await tasks.abandon(OSError("gone"))
+
+    assert order == ["first abandoned", "second abandoned"]
+    assert "ValueError('stuck')" in caplog.text
+
+
+async def test_a_durable_task_added_by_a_running_one_is_accepted_before_it_is_called():
+    order = []
+    tasks = BackgroundTasks()
+    tasks.add_task(lambda: tasks.add_task(Promise(order)))
+
+    await serve(Response(background=tasks), http(), receiving(), sending(order))
+
+    assert order == ["start 200", "body ''", "promise accepted", "promise runs"]
+
+
+async def test_the_log_of_tasks_that_all_ran_names_those_that_failed(caplog):
+    tasks = [BackgroundTask(int, "one"), BackgroundTask(int, "1"), BackgroundTask(open, "")]
+    tasks = BackgroundTasks(tasks, on_error="continue")
+
+    await call(answering(Response(background=tasks)))
+
+    [message] = caplog.messages
+    assert "in background task 'int'; in background task 'open'" in message
+
+
+async def test_an_exception_that_is_raised_twice_gets_its_note_once():
+    again = ValueError("again")
+    task = BackgroundTask(Mock(side_effect=again))
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="again"):
+            await task()
+
+    assert again.__notes__ == ["in background task 'Mock'"]
+
+
+async def test_applications_with_threads_of_their_own_leave_none_behind():
+    order, before = [], threads_here.get()
+
+    async def home(request):
+        order.append(threads_here.get().limit)
+        return Response()
+
+    for count in (2, 3):
+        await call(MiniASGI(routes=[Route("/", home)], background_threads=count))
+
+    assert order == [2, 3]
+    assert threads_here.get() is before
+
+
+def test_an_application_without_background_threads_is_refused():
+    with pytest.raises(ValueError, match="at least one thread"):
+        MiniASGI(background_threads=0)
+
+
+# One body for all who read it
+
+
+async def test_an_exception_handler_reads_the_body_that_the_endpoint_has_read():
+    async def fail(request):
+        raise ValueError(await request.json())
+
+    async def show(request, exc):
+        return Response(await request.body())
+
+    app = MiniASGI(routes=[Route("/", fail)], exception_handlers={ValueError: show})
+
+    sent = await call(app, http(), request(b"[1,", True), request(b"2]"))
+
+    assert body_of(sent) == b"[1,2]"
+
+
+async def echo(request):
+    return Response(await request.body())
+
+
+async def read_and_sign(request, call_next):
+    body = await request.body()
+    response = await call_next(request)
+    response.headers["x-read"] = str(len(body))
+    return response
+
+
+async def test_a_function_reads_the_body_before_a_mount_and_signs_its_response():
+    below = Mount("/m", routes=[Route("/", echo)])
+    app = MiniASGI(routes=[below], middleware=[Middleware(read_and_sign)])
+
+    sent = await call(app, http("/m/"), request(b"abc"))
+
+    assert (body_of(sent), headers_of(sent)["x-read"]) == (b"abc", "3")
+
+
+async def test_a_receive_of_a_middleware_is_another_body():
+    order = []
+
+    def changing(app):
+        async def changed(scope, receive, send):
+            order.append(await Request(scope, receive).body())
+            await app(scope, receiving(request(b"changed")), send)
+
+        return changed
+
+    app = MiniASGI(routes=[Route("/", echo)], middleware=[Middleware(changing)])
+
+    order.append(body_of(await call(app, http(), request(b"sent"))))
+
+    assert order == [b"sent", b"changed"]
+
+
+async def test_nobody_takes_the_rest_of_a_body_that_was_too_long_for_the_whole():
+    scope = http(app=MiniASGI(max_body_size=3))
+    asked = Request(scope, receiving(request(b"long", True), request(b"er")))
+
+    with pytest.raises(HTTPException, match="413"):
+        await asked.body()
+    with pytest.raises(RuntimeError, match="already read"):
+        await asked.body()
+
+
+async def test_a_body_whose_reading_was_cancelled_is_read_on_to_the_whole():
+    messages = [request(b"ab", True)]
+
+    async def receive():
+        if not messages:
+            scope.cancel()
+            await anyio.sleep_forever()
+        return messages.pop(0)
+
+    asked = Request(http(), receive)
+    with anyio.CancelScope() as scope:
+        await asked.body()
+    messages.append(request(b"cd"))
+
+    assert await asked.body() == b"abcd"
+
+
+def test_a_request_is_the_mapping_of_its_scope_and_equal_to_no_other():
+    scope = http("/path")
+    asked = Request(scope)
+
+    assert "path" in asked
+    assert (asked.get("path"), asked.get("nothing")) == ("/path", None)
+    assert (list(asked), len(asked)) == (list(scope), len(scope))
+    assert len({asked, Request(scope)}) == 2
+
+
+async def test_a_form_without_its_parser_says_what_to_install(monkeypatch):
+    for name in ("", ".exceptions", ".multipart"):
+        monkeypatch.setitem(sys.modules, f"python_multipart{name}", None)
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    asked = Request(http(headers=headers), receiving(request(b"a=1")))
+
+    with pytest.raises(RuntimeError, match=r"pip install 'miniasgi\[forms\]'"):
+        await asked.form()
+
+
+# Answers
+
+
+class Foreign(Exception):
+    def __init__(self, status_code):
+        super().__init__("password=hunter2")
+        self.status_code = status_code
+
+
+async def test_the_text_of_an_exception_that_is_not_ours_goes_to_the_log_alone(caplog):
+    sent = await call(answering(Foreign(401)))
+
+    assert (sent[0]["status"], body_of(sent)) == (401, b"Unauthorized")
+    assert "password=hunter2" in caplog.text
+
+
+async def test_a_status_code_that_is_none_is_a_500():
+    order = []
+
+    with pytest.raises(Foreign):
+        await serve(answering(Foreign(-1)), http(), receiving(), sending(order))
+
+    assert order == ["start 500", "body 'Internal Server Error'"]
+
+
+async def test_an_endpoint_that_returns_a_class_is_named():
+    async def forgot_to_call(request):
+        return Response
+
+    with pytest.raises(TypeError, match="forgot_to_call returned"):
+        await call(MiniASGI(routes=[Route("/", forgot_to_call)]))
+
+
+@pytest.mark.parametrize(("path", "status"), [("/m/", 405), ("/m/nowhere", 404)])
+async def test_a_router_in_another_framework_answers_what_it_misses(path, status):
+    app = Starlette()
+    app.mount("/m", Router([Route("/", echo)]))
+
+    sent = await call(app, http(path, "POST"))
+
+    assert sent[0]["status"] == status
+
+
+async def test_a_client_that_left_before_a_416_leaves_the_background_to_run(tmp_path):
+    order = []
+    (tmp_path / "file").write_bytes(b"abc")
+    response = FileResponse(tmp_path / "file", background=Promise(order))
+
+    async def send(message):
+        order.append(message["type"])
+        raise OSError("gone")
+
+    await serve(response, http(headers={"range": "bytes=9-"}), receiving(), send)
+
+    assert order == ["promise accepted", "http.response.start", "promise runs"]
+
+
+async def test_one_file_response_sends_the_length_of_the_file_as_it_is(tmp_path):
+    path = tmp_path / "file"
+    response, lengths = FileResponse(path), []
+
+    for content in (b"abc", b"abcdef"):
+        path.write_bytes(content)
+        sent = await call(response)
+        lengths.append((headers_of(sent)["content-length"], body_of(sent)))
+
+    assert lengths == [("3", b"abc"), ("6", b"abcdef")]
+
+
+async def test_what_receive_raises_while_a_stream_is_sent_comes_out_as_itself():
+    async def receive():
+        raise HTTPException(413)
+
+    async def chunks():
+        yield b"a"
+        await anyio.sleep_forever()
+
+    with pytest.raises(HTTPException, match="413"):
+        await serve(StreamingResponse(chunks()), http(), receive, sending([]))
