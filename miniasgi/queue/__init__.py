@@ -5,9 +5,15 @@ SQL), `arguments` (JSON); `files` (lock and connections), `operations`, `writer`
 `jobs` (running one), `results`; `worker`; `promises`; `tasks` (Queue and Task); `commands`.
 """
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("miniasgi.queue needs flock(2), which Windows does not have")
+
 from miniasgi.queue.errors import JobFailed, QueueUnavailable
 from miniasgi.queue.results import AsyncResult
 from miniasgi.queue.retry import Retry
+from miniasgi.queue.store import Job
 from miniasgi.queue.tasks import Queue, Task
 
-__all__ = ["AsyncResult", "JobFailed", "Queue", "QueueUnavailable", "Retry", "Task"]
+__all__ = ["AsyncResult", "Job", "JobFailed", "Queue", "QueueUnavailable", "Retry", "Task"]

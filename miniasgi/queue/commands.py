@@ -204,7 +204,8 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
 
 def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        print("\n".join(map(json.dumps, rows)))
+        for row in rows:
+            print(json.dumps(row))
         return
     lines = [list(rows[0])] if rows else [["no jobs"]]
     lines += [["" if v is None else str(v) for v in row.values()] for row in rows]
