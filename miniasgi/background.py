@@ -11,9 +11,10 @@ that will not run is named in the log; nothing here knows what a queue is.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
-from miniasgi.concurrency import is_async_callable, threads_here
+from miniasgi.concurrency import is_async_callable, shielded, threads_here
 from miniasgi.events import listener, tell
 from miniasgi.types import Background
 
@@ -169,11 +170,12 @@ class BackgroundTasks(BackgroundTask):
                         raise
                     failures.append(exc)
         except BaseException as because:
-            await self.abandon(because, after=begun)
+            await shielded(partial(self.abandon, because, after=begun))
             raise
         if failures:
             group = ExceptionGroup("background tasks failed", failures)
-            group.add_note("; ".join(note for exc in failures for note in exc.__notes__))
+            notes = [note for exc in failures for note in getattr(exc, "__notes__", [repr(exc)])]
+            group.add_note("; ".join(notes))
             raise group
 
     async def abandon(self, because: BaseException, *, after: int = 0) -> None:

@@ -12,7 +12,7 @@ variable set by the caller is seen in the thread.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -60,6 +60,14 @@ async def call(func: Callable[..., Any], *args: Any) -> Any:
     return await result if hasattr(result, "__await__") else result
 
 
+async def shielded(func: Callable[..., Awaitable[None]], *args: Any) -> None:
+    """Await it to its end, whatever is cancelled around it."""
+    import anyio
+
+    with anyio.CancelScope(shield=True):
+        await func(*args)
+
+
 async def iterate_in_threadpool(iterable: Iterable[T]) -> AsyncIterator[T]:
     """Step through a plain iterator in anyio's threads; a generator is closed there too."""
     iterator = iter(iterable)
@@ -67,11 +75,8 @@ async def iterate_in_threadpool(iterable: Iterable[T]) -> AsyncIterator[T]:
         while (item := await run_in_threadpool(next, iterator, _END)) is not _END:
             yield item
     finally:
-        if hasattr(iterator, "close"):
-            import anyio
-
-            with anyio.CancelScope(shield=True):  # a reader that left must not leave a file open
-                await run_in_threadpool(iterator.close)
+        if hasattr(iterator, "close"):  # a reader that left must not leave a file open
+            await shielded(run_in_threadpool, iterator.close)
 
 
 class BackgroundThreads:

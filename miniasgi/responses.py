@@ -13,10 +13,10 @@ called or abandoned; "sent" means handed to the server, which is not yet "receiv
 import json
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
-from miniasgi.concurrency import iterate_in_threadpool
+from miniasgi.concurrency import iterate_in_threadpool, shielded
 from miniasgi.datastructures import Given, Headers, MutableHeaders, RawHeaders
 from miniasgi.events import listener, tell
 from miniasgi.exceptions import ClientDisconnect
@@ -141,7 +141,7 @@ class Response:
         except BaseException as because:
             if not self._is_client_gone(because):
                 because.add_note(NOT_SENT)
-                await _shielded(partial(background.abandon, because))
+                await shielded(background.abandon, because)
                 raise
             drained = True  # nobody reads any more, and the work is still due
         try:
@@ -208,7 +208,7 @@ class Response:
             return True
         finally:
             if hasattr(chunks, "aclose"):
-                await _shielded(chunks.aclose)
+                await shielded(chunks.aclose)
 
 
 def checked(response: Any, function: Any) -> ASGIApp:
@@ -266,13 +266,6 @@ async def _until_disconnect(send_all: Callable[[], Awaitable[None]], receive: Re
         group.cancel_scope.cancel()
     if failure is not None:
         raise failure
-
-
-async def _shielded(close: Callable[[], Awaitable[None]]) -> None:
-    import anyio
-
-    with anyio.CancelScope(shield=True):
-        await close()
 
 
 class PlainTextResponse(Response):

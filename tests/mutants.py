@@ -181,14 +181,14 @@ MUTANTS = [
     Mutant(
         "abandon is forgotten",
         "responses.py",
-        "                await _shielded(partial(background.abandon, because))\n",
+        "                await shielded(background.abandon, because)\n",
         "",
         "test_order.py::test_a_promise_is_let_go_when_the_response_cannot_be_sent",
     ),
     Mutant(
         "what stands behind a failed task is not let go",
         "background.py",
-        "            await self.abandon(because, after=begun)\n",
+        "            await shielded(partial(self.abandon, because, after=begun))\n",
         "",
         "test_order.py::test_a_promise_behind_a_failed_task_is_let_go",
     ),

@@ -397,3 +397,67 @@ async def test_what_receive_raises_while_a_stream_is_sent_comes_out_as_itself():
 
     with pytest.raises(HTTPException, match="413"):
         await serve(StreamingResponse(chunks()), http(), receive, sending([]))
+
+
+async def test_failures_of_promises_are_grouped_as_those_of_tasks_are():
+    class Failing(Promise):
+        async def __call__(self):
+            raise ValueError("durable failed")
+
+    tasks = BackgroundTasks([Failing([], "one")], on_error="continue")
+    await tasks.accept()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await tasks()
+
+    assert [repr(exc) for exc in caught.value.exceptions] == ["ValueError('durable failed')"]
+
+
+async def test_an_abandon_behind_a_cancelled_task_comes_to_its_end():
+    order = []
+
+    async def wait():
+        scope.cancel()
+        await anyio.sleep_forever()
+
+    with anyio.CancelScope() as scope:
+        tasks = BackgroundTasks(
+            [BackgroundTask(wait), Promise(order, "one"), Promise(order, "two")]
+        )
+        await tasks.accept()
+        await tasks()
+
+    assert order[-2:] == ["one abandoned", "two abandoned"]
+
+
+async def test_a_last_resort_reads_the_body_that_a_middleware_has_passed_on():
+    def counting(app):
+        async def counted(scope, receive, send):
+            async def passing():
+                return await receive()
+
+            await app(scope, passing, send)
+
+        return counted
+
+    async def fail(request):
+        await request.body()
+        raise KeyError("after the body")
+
+    async def show(request, exc):
+        return Response(b"got " + await request.body(), 500)
+
+    app = MiniASGI(
+        routes=[Route("/", fail, methods=["POST"])],
+        middleware=[Middleware(counting)],
+        exception_handlers={Exception: show},
+    )
+    messages = []
+
+    async def send(message):
+        messages.append(message)
+
+    with anyio.fail_after(PATIENCE), pytest.raises(KeyError):
+        await app(http("/", "POST"), receiving(request(b"abc")), send)
+
+    assert body_of(messages) == b"got abc"

@@ -32,7 +32,9 @@ class ServerErrorMiddleware(ExceptionMiddleware):
             return
         if last is not None or scope["type"] != "http":
             raise exc
-        request = Request(scope, receive)
+        # The body is with whoever read it, be it through a middleware's own receive.
+        reader = scope.get("miniasgi.body")
+        request = Request(scope, reader.receive if reader else receive)
         try:
             response = await response_to(exc, request, self.handlers)
         except Exception as unanswered:
