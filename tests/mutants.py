@@ -342,7 +342,7 @@ MUTANTS = [
     Mutant(
         "a plain iterator is closed on the event loop",
         "concurrency.py",
-        "await run_in_threadpool(iterator.close)",
+        "await shielded(run_in_threadpool, iterator.close)",
         "iterator.close()",
         "test_order.py::test_a_plain_iterator_that_is_left_is_closed_in_a_thread",
     ),
