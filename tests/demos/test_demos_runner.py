@@ -300,6 +300,8 @@ def test_no_server_is_left_behind_when_the_runner_is_stopped(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background has SIGINT ignored, and it is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: len(children(command.pid)) == 3)
     started = children(command.pid)
