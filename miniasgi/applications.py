@@ -29,6 +29,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 class RouteOptions(TypedDict, total=False):
     """What every decorator takes beside the path."""
 
+    # Left out: `dependencies=[Depends(f)]` (FastAPI's decorators, its application and its routers).
+    # Name one as a parameter, `_: Annotated[None, Depends(f)]`; for all routes write middleware.
+
     name: str | None  #: for `url_path_for`; the endpoint's own if none is given
     status_code: int | None  #: of what the endpoint returns, unless that is a response
 

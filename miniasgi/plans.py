@@ -10,6 +10,8 @@ TypeError at registration, naming function and parameter.
 
 # Left out: OpenAPI, and what exists for its sake (response models, security schemes).
 # Left out: `response: Response` as a parameter. Return a response of your own.
+# Left out: replacing a dependency in a test (FastAPI: dependency_overrides). Let it read what tests
+# may set, such as `request.app.state`; or call the endpoint itself: a decorator leaves it as it is.
 
 import inspect
 from collections.abc import Callable, Collection
