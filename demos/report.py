@@ -1,21 +1,19 @@
 """What was recorded, for people and for machines: text, pictures, verdicts, JSON."""
 
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from textwrap import fill
 
 from demos.runner import Result, Run
 from demos.scenario import NAMES, Scenario
 from demos.servers import Settings
+from demos.versions import versions
 from miniasgi.timeline import svg, text
 
 WIDTH = 100
 #: Names that fit beside the lanes.
 _SHORT = {"starlette_queue": "Starl. +queue", "fastapi_queue": "FastAPI+queue"}
-MEASURED = ("miniasgi", "starlette", "fastapi", "uvicorn", "anyio", "uvloop", "httptools", "h11")
 
 
 def listing(scenarios: Sequence[Scenario]) -> str:
@@ -31,7 +29,11 @@ def as_text(result: Result) -> str:
     heading = f"{scenario.number}  {scenario.title}"
     lines = [heading, "=" * len(heading), ""]
     lines += [_wrapped(f"Question: {scenario.question}"), _wrapped(scenario.story), ""]
-    panels = {_SHORT.get(run.framework, NAMES[run.framework]): run.recording for run in result.runs}
+    panels = {
+        _SHORT.get(run.framework, NAMES[run.framework]): run.recording
+        for run in result.runs
+        if not run.is_absent
+    }
     lines += [text(panels, width=WIDTH), ""]
     for run in result.runs:
         details = scenario.details(run.recording) if run.is_expected else []
@@ -45,10 +47,10 @@ def as_text(result: Result) -> str:
 def as_svg(result: Result) -> str:
     """One picture, the frameworks one above the other."""
     title = f"{result.scenario.number} {result.scenario.title}: {result.scenario.question}"
-    numbers = versions()
     panels = {
-        f"{NAMES[run.framework]} {numbers.get(run.framework, '')}".rstrip(): run.recording
+        f"{NAMES[run.framework]} {result.versions.get(run.framework, '')}".rstrip(): run.recording
         for run in result.runs
+        if not run.is_absent
     }
     return svg(panels, title=title)
 
@@ -97,42 +99,11 @@ def _wrapped(words: str, indent: str = "") -> str:
     return fill(words, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
-def versions() -> dict[str, str]:
-    """Of everything that was measured and is installed."""
-    found = {"Python": platform.python_version()}
-    for name in MEASURED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            if name == "miniasgi":  # run from a checkout
-                import miniasgi
-
-                found[name] = miniasgi.__version__
-    return found
-
-
 def as_json(results: Sequence[Result], settings: Settings) -> str:
     """Recordings and verdicts. Times are nanoseconds of CLOCK_MONOTONIC."""
-    scenarios = [
-        {
-            "number": result.scenario.number,
-            "title": result.scenario.title,
-            "question": result.scenario.question,
-            "lesson": result.scenario.lesson,
-            "runs": [_run_as_data(result, run) for run in result.runs],
-        }
-        for result in results
-    ]
-    document = {"versions": versions(), "settings": asdict(settings), "scenarios": scenarios}
-    return json.dumps(document, indent=1)
-
-
-def _run_as_data(result: Result, run: Run) -> dict[str, object]:
-    return {
-        "framework": run.framework,
-        "outcome": run.outcome,
-        "expected": result.scenario.expected(run.framework),
-        "is_expected": run.is_expected,
-        "than_starlette": run.than_starlette,
-        "moments": [asdict(moment) for moment in run.recording.moments],
+    document = {
+        "versions": versions(),
+        "settings": asdict(settings),
+        "scenarios": [result.as_data() for result in results],
     }
+    return json.dumps(document, indent=1)

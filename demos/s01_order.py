@@ -7,6 +7,7 @@ the task, both would wait for ever.
 Lesson: The task is the rest of the same call: response, then task, then the app returns.
 """
 
+from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, gate, told
 from miniasgi.types import ASGIApp
@@ -15,6 +16,20 @@ ANSWERED = "the answer, then the task, then the app returns"
 outcomes = {ANSWERED: 1}
 expected = {"miniasgi": ANSWERED, "starlette": ANSWERED, "fastapi": ANSWERED}
 warm_up = ("/signup",)
+card = Card(
+    answers=(
+        Answer("No: the answer is sent, and then the task runs.", ANSWERED),
+        Answer("Yes: the task runs first, and its result decides the answer."),
+        Answer("The two run at the same time, and the quicker one wins."),
+        Answer("The task runs in a process of its own."),
+    ),
+    part="1.1",
+    threads=("encode/starlette#59",),
+    decisive={
+        "miniasgi": ("miniasgi.responses:Response.__call__",),
+        "starlette": ("starlette.responses:Response.__call__",),
+    },
+)
 
 
 @told

@@ -10,6 +10,7 @@ between them. Only a sync task leaves: to a thread.
 import asyncio
 import threading
 
+from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, told
 from miniasgi.events import mark
@@ -19,6 +20,24 @@ ONE_STEP = "endpoint, writes and async task: one step; a sync task: in a thread"
 outcomes = {ONE_STEP: 1}
 expected = {"miniasgi": ONE_STEP, "starlette": ONE_STEP, "fastapi": ONE_STEP}
 warm_up = ("/async", "/sync")
+card = Card(
+    answers=(
+        Answer("Yes: when the endpoints of an iteration are done, their tasks run."),
+        Answer(
+            "No: endpoint, writes and async task are one step; a sync task goes to a thread.",
+            ONE_STEP,
+        ),
+        Answer("No: the task is a Task of its own, which the loop runs when it likes."),
+    ),
+    part="4.1, the tick",
+    decisive={
+        "miniasgi": ("miniasgi.responses:Response.__call__",),
+        "starlette": (
+            "starlette.responses:Response.__call__",
+            "starlette.background:BackgroundTask.__call__",
+        ),
+    },
+)
 
 
 class Iterations:

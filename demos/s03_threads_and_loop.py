@@ -6,6 +6,7 @@ something else on another connection, and opens the gate only when it has the an
 Lesson: A sync task does not block the loop: it runs in a thread, and others are served.
 """
 
+from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, gate, told
 from miniasgi.types import ASGIApp
@@ -15,6 +16,24 @@ WAITED = "the other request waits for the task"
 outcomes = {SERVED: 1, WAITED: 2}
 expected = {"miniasgi": SERVED, "starlette": SERVED, "fastapi": SERVED}
 warm_up = ("/report", "/ping")
+card = Card(
+    answers=(
+        Answer("No: it runs in a thread, and others are answered meanwhile.", SERVED),
+        Answer("Yes: only `async def` tasks let others go on.", WAITED),
+    ),
+    part="4.1",
+    threads=("fastapi/fastapi#1313", "encode/starlette#2972"),
+    decisive={
+        "miniasgi": (
+            "miniasgi.concurrency:BackgroundThreads.run",
+            "miniasgi.background:BackgroundTask._run_and_tell",
+        ),
+        "starlette": (
+            "starlette.background:BackgroundTask.__call__",
+            "starlette.concurrency:run_in_threadpool",
+        ),
+    },
+)
 
 
 @told

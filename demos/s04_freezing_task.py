@@ -8,6 +8,7 @@ Lesson: ``async def`` is a promise to yield; break it and everybody waits.
 
 import time
 
+from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, told
 from miniasgi.types import ASGIApp
@@ -17,6 +18,19 @@ SERVED = "the other request is answered meanwhile"
 outcomes = {SERVED: 1, WAITED: 2}
 expected = {"miniasgi": WAITED, "starlette": WAITED, "fastapi": WAITED}
 warm_up = ("/ping",)
+card = Card(
+    answers=(
+        Answer("Yes: `async def` never blocks anybody.", SERVED),
+        Answer("No: every other request waits until it has ended.", WAITED),
+        Answer("No: its own client waits for its answer, the others do not."),
+    ),
+    part="4.1",
+    threads=("fastapi/fastapi#1313", "fastapi/fastapi#404"),
+    decisive={
+        "miniasgi": ("miniasgi.background:BackgroundTask._run_and_tell",),
+        "starlette": ("starlette.background:BackgroundTask.__call__",),
+    },
+)
 
 
 @told

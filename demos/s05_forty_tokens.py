@@ -10,6 +10,7 @@ of its own.
 
 import anyio.to_thread
 
+from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, gate, told
 from miniasgi.types import ASGIApp
@@ -19,6 +20,20 @@ WAITED = "the sync endpoint waits until one of 40 tasks has ended"
 outcomes = {SERVED: 1, WAITED: 2}
 expected = {"miniasgi": SERVED, "starlette": WAITED, "fastapi": WAITED}
 warm_up = ("/report/0", "/sync", "/threads")
+card = Card(
+    answers=(
+        Answer("As many as you like: threads are cheap."),
+        Answer("40: then it waits until one of them has ended.", WAITED),
+        Answer("None is ever too many: background work has threads of its own.", SERVED),
+    ),
+    part="4.1",
+    threads=("encode/starlette#1724", "fastapi/fastapi#4304"),
+    decisive={
+        "miniasgi": ("miniasgi.concurrency:BackgroundThreads.run",),
+        "starlette": ("starlette.concurrency:run_in_threadpool",),
+    },
+    lit=("background=", "add_task(", "def sync"),
+)
 
 running: list[int] = []
 

@@ -6,6 +6,7 @@ second request asks for ``on_error="continue"``, which the others do not have.
 Lesson: Tasks run one after the other; the first exception ends the row, unless you ask for more.
 """
 
+from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, gate, told
 from miniasgi.types import ASGIApp
@@ -15,6 +16,20 @@ ASKED = "in a row; the second raises, the third never starts, or runs if asked f
 outcomes = {STOPPED: 1, ASKED: 1}  # the default is the same; what may be asked for is more
 expected = {"miniasgi": ASKED, "starlette": STOPPED, "fastapi": STOPPED}
 warm_up = ("/three",)
+card = Card(
+    answers=(
+        Answer("All three run at the same time; one fails."),
+        Answer("One after the other; the third runs although the second failed."),
+        Answer("One after the other; the third never runs.", STOPPED),
+        Answer("One after the other; the third never runs, unless that is asked for.", ASKED),
+    ),
+    part="4.1, the diagram",
+    threads=("encode/starlette#549", "encode/starlette#1589", "fastapi/fastapi#3338"),
+    decisive={
+        "miniasgi": ("miniasgi.background:BackgroundTasks.__call__",),
+        "starlette": ("starlette.background:BackgroundTasks.__call__",),
+    },
+)
 
 
 @told

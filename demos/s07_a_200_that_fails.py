@@ -9,6 +9,7 @@ uvicorn it also costs the connection.
 
 import asyncio
 
+from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, gate, told
 from miniasgi.types import ASGIApp
@@ -18,6 +19,19 @@ CLOSED = "200, the error is in the log, the connection is closed"
 outcomes = {LIVES: 1, CLOSED: 2}
 expected = {"miniasgi": LIVES, "starlette": CLOSED, "fastapi": CLOSED}
 warm_up = ("/signup", "/failed", "/ping")
+card = Card(
+    answers=(
+        Answer("The client: it gets a 500."),
+        Answer("Nobody but the log.", LIVES),
+        Answer("The log, and whoever uses the connection next: it is closed.", CLOSED),
+    ),
+    part="4.1",
+    threads=("fastapi/fastapi#2505", "fastapi/fastapi#14599"),
+    decisive={
+        "miniasgi": ("miniasgi.middleware.errors:ServerErrorMiddleware.answer",),
+        "starlette": ("uvicorn.protocols.http.h11_impl:RequestResponseCycle.run_asgi",),
+    },
+)
 
 failed = asyncio.Event()
 

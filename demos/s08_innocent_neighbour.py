@@ -9,6 +9,7 @@ connection: an exception after the last byte must not leave the application.
 
 import asyncio
 
+from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, told
 from miniasgi.events import mark
@@ -19,6 +20,22 @@ KILLED = "the neighbour's connection ends before any byte; its handler runs on, 
 outcomes = {ANSWERED: 1, KILLED: 2}
 expected = {"miniasgi": ANSWERED, "starlette": KILLED, "fastapi": KILLED}
 warm_up = ("/signup", "/neighbour")
+card = Card(
+    answers=(
+        Answer("No: it is answered.", ANSWERED),
+        Answer("It gets a 500 in the place of its answer."),
+        Answer("Its connection is closed before it gets a byte.", KILLED),
+    ),
+    part="4.1",
+    threads=("encode/uvicorn#3153",),
+    decisive={
+        "miniasgi": (
+            "miniasgi.middleware.errors:ServerErrorMiddleware.answer",
+            "miniasgi.middleware.errors:_contain",
+        ),
+        "starlette": ("uvicorn.protocols.http.h11_impl:RequestResponseCycle.run_asgi",),
+    },
+)
 
 neighbour_is_here = asyncio.Event()
 failed = asyncio.Event()

@@ -8,6 +8,7 @@ message, which uvicorn takes only when most of the body has left its buffer; the
 with the kernel, so even that is not "received".
 """
 
+from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, told
 from miniasgi.types import ASGIApp
@@ -17,6 +18,25 @@ AT_ONCE = "the task starts when the client has read one byte of 20 million"
 outcomes = {LATER: 1, AT_ONCE: 2}
 expected = {"miniasgi": LATER, "starlette": AT_ONCE, "fastapi": AT_ONCE}
 warm_up = ("/download", "/begun")
+card = Card(
+    answers=(
+        Answer('Yes: that is what "after the response" means.'),
+        Answer("No: it has read a byte; the rest waits in the server's buffer.", AT_ONCE),
+        Answer("Nearly: the server's buffer has been emptied first.", LATER),
+    ),
+    part="4.1",
+    threads=("encode/starlette#3458",),
+    decisive={
+        "miniasgi": (
+            "miniasgi.responses:Response.transmit",
+            "miniasgi.responses:Response._send_last",
+        ),
+        "starlette": (
+            "starlette.responses:Response.__call__",
+            "uvicorn.protocols.http.h11_impl:RequestResponseCycle.send",
+        ),
+    },
+)
 
 BODY = b"x" * 20_000_000
 downloads: list[int] = []  # as many as tasks have begun

@@ -9,12 +9,14 @@ they cannot see the order. A socket can, and so can `miniasgi.testing`, on any o
 """
 
 import asyncio
+import threading
 import time
 import warnings
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any
 
+from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, gate, told
 from miniasgi.events import listening
@@ -26,6 +28,19 @@ outcomes = {SEES: 1, WAITS: 2}
 expected = {"miniasgi": SEES, "starlette": WAITS, "fastapi": WAITS}
 warm_up = ("/signup",)
 needs = ("httpx",)
+card = Card(
+    answers=(
+        Answer("Yes: its TestClient is a client like any other."),
+        Answer("Only over a socket: its test clients wait until the task has ended.", WAITS),
+        Answer("Yes, with a test client that returns after the last byte.", SEES),
+    ),
+    part="4.1",
+    threads=("encode/starlette#533", "encode/starlette#1102"),
+    decisive={
+        "miniasgi": ("miniasgi.testing.client:Client.request",),
+        "starlette": ("httpx._transports.asgi:ASGITransport.handle_async_request",),
+    },
+)
 
 
 @told
@@ -112,6 +127,9 @@ async def with_testclient(app: ASGIApp, asking: Asking) -> None:
     await asyncio.to_thread(get)
 
 
+#: Here the gate stands in the client's process, and another run may be going on there.
+one_at_a_time = threading.Lock()
+
 TestCall = Callable[[ASGIApp, Asking], Coroutine[Any, Any, None]]
 OTHERS: dict[str, TestCall] = {"TestClient": with_testclient, "ASGITransport": with_asgi_transport}
 OWN: dict[str, TestCall] = {"miniasgi.testing": with_miniasgi}
@@ -126,8 +144,9 @@ def client(visitor: Visitor) -> None:
         visitor.open_gate()
     for name, test in (OWN if visitor.framework == "miniasgi" else OTHERS | OWN).items():
         visitor.rest(0.02)
-        gate.close()
-        asyncio.run(test(in_a_test(app, name, visitor), visitor.asking(name)))
+        with one_at_a_time:
+            gate.close()
+            asyncio.run(test(in_a_test(app, name, visitor), visitor.asking(name)))
 
 
 def in_a_test(app: ASGIApp, name: str, visitor: Visitor) -> ASGIApp:

@@ -9,6 +9,7 @@ gone with its process, and nothing says so.
 """
 
 from demos import signup
+from demos.card import Answer, Card
 from demos.machine import MachineVisitor
 from demos.post import ANSWERED, deliver, meeting
 from demos.scenario import Seen
@@ -27,6 +28,23 @@ expected = {
     "fastapi_queue": KEPT,
 }
 warm_up = ("/signup/Eve",)
+card = Card(
+    answers=(
+        Answer("The work is done when the server is back."),
+        Answer("The work is never done, and nobody is told.", LOST),
+        Answer("The work is done by another process.", KEPT),
+    ),
+    part="2.1",
+    threads=("fastapi/fastapi#5606",),
+    decisive={
+        "miniasgi": (
+            "miniasgi.responses:Response.__call__",
+            "miniasgi.queue.promises:Promise.accept",
+        ),
+        "starlette": ("starlette.responses:Response.__call__",),
+        "queue": ("miniasgi.queue.tasks:Task.accept", "miniasgi.queue.promises:Promise.accept"),
+    },
+)
 
 queue = Queue("mail")
 

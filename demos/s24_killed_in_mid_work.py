@@ -8,6 +8,7 @@ must not do its work twice looks at its attempt, or at its id.
 """
 
 from demos import signup
+from demos.card import Answer, Card
 from demos.machine import MachineVisitor
 from demos.post import deliver
 from demos.scenario import Seen
@@ -27,6 +28,19 @@ expected = {
     "fastapi_queue": AGAIN,
 }
 warm_up = ("/signup/Eve",)
+card = Card(
+    answers=(
+        Answer("Yes: a signal waits for the work."),
+        Answer("No: it was begun, and is never finished.", LOST),
+        Answer("Yes: another process begins it again.", AGAIN),
+    ),
+    part="2.1",
+    decisive={
+        "starlette": ("starlette.background:BackgroundTask.__call__",),
+        "miniasgi": ("miniasgi.queue.store:recover",),
+        "queue": ("miniasgi.queue.store:recover",),
+    },
+)
 
 queue = Queue("mail")
 

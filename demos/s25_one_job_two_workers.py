@@ -9,6 +9,7 @@ was slow. Not the wall clock decides, but a lock that falls with its process.
 """
 
 from demos import signup
+from demos.card import Answer, Card
 from demos.machine import MachineVisitor
 from demos.post import deliver
 from demos.scenario import Seen, Unforeseen
@@ -21,6 +22,18 @@ ONCE = "the frozen worker keeps its job; nine jobs begin once each, on two worke
 outcomes = {ONCE: 1}
 expected = {"miniasgi": ONCE, "starlette": ONCE, "fastapi": ONCE}
 warm_up = ("/signup/Eve",)
+card = Card(
+    answers=(
+        Answer("Yes: it has not been heard of for too long."),
+        Answer("No: the job stays its own until it is dead.", ONCE),
+        Answer("Yes, and the job is done twice."),
+    ),
+    part="4.2",
+    decisive={
+        "miniasgi": ("miniasgi.queue.owners:is_alive", "miniasgi.queue.store:recover"),
+        "starlette": ("miniasgi.queue.owners:is_alive", "miniasgi.queue.store:recover"),
+    },
+)
 
 queue = Queue("mail")
 

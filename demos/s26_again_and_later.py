@@ -8,6 +8,7 @@ with exponential backoff and jitter, and keeps nobody waiting.
 """
 
 from demos import signup
+from demos.card import Answer, Card
 from demos.machine import MachineVisitor
 from demos.post import deliver
 from demos.scenario import Seen
@@ -27,6 +28,20 @@ expected = {
     "fastapi_queue": THIRD,
 }
 warm_up = ("/signup/Eve",)
+card = Card(
+    answers=(
+        Answer("Nobody: it was tried once.", ONCE),
+        Answer("The framework, at once and for ever."),
+        Answer("The worker, later, and others go first meanwhile.", THIRD),
+    ),
+    part="4.2",
+    threads=("encode/starlette#739",),
+    decisive={
+        "starlette": ("starlette.background:BackgroundTask.__call__",),
+        "miniasgi": ("miniasgi.queue.retry:backoff", "miniasgi.queue.store:settle"),
+        "queue": ("miniasgi.queue.retry:backoff", "miniasgi.queue.store:settle"),
+    },
+)
 
 queue = Queue("mail")
 

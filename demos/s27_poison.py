@@ -11,6 +11,7 @@ listed with its reason, and its neighbours go on.
 import json
 
 from demos import signup
+from demos.card import Answer, Card
 from demos.machine import MachineVisitor
 from demos.post import deliver
 from demos.scenario import Seen
@@ -29,6 +30,19 @@ expected = {
     "fastapi_queue": ENDS,
 }
 warm_up = ("/signup/Eve",)
+card = Card(
+    answers=(
+        Answer("No: it is begun again for ever, and kills for ever."),
+        Answer("Yes: with the first crash, which takes its neighbours along.", FORGOTTEN),
+        Answer("Yes: after some crashes it is a failure with a reason.", ENDS),
+    ),
+    part="4.2",
+    decisive={
+        "starlette": ("starlette.background:BackgroundTask.__call__",),
+        "miniasgi": ("miniasgi.queue.store:recover",),
+        "queue": ("miniasgi.queue.store:recover",),
+    },
+)
 
 queue = Queue("mail", max_crashes=2)
 

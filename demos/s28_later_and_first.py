@@ -9,6 +9,7 @@ memory. BackgroundTasks run in the order in which they were added, and at once.
 
 import time
 
+from demos.card import Answer, Card
 from demos.machine import MachineVisitor
 from demos.post import deliver
 from demos.scenario import Seen
@@ -29,6 +30,20 @@ expected = {
     "fastapi_queue": CHOSEN,
 }
 warm_up = ("/nothing",)
+card = Card(
+    answers=(
+        Answer("No: they run as they were added, and at once.", AS_ADDED),
+        Answer("Yes: `add_task` takes a delay."),
+        Answer("Yes: the file knows when, and what comes first.", CHOSEN),
+    ),
+    part="4.2",
+    decisive={
+        "starlette": ("starlette.background:BackgroundTasks.add_task",),
+        "miniasgi": ("miniasgi.queue.store:claim", "miniasgi.queue.store:promote"),
+        "queue": ("miniasgi.queue.store:claim", "miniasgi.queue.store:promote"),
+    },
+    lit=("add_task(", "enqueue()"),
+)
 
 queue = Queue("mail")
 

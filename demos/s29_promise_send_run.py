@@ -11,6 +11,7 @@ lost. A promise is on disk before the first byte and starts after the last.
 """
 
 from demos import signup
+from demos.card import Answer, Card
 from demos.machine import MachineVisitor
 from demos.post import ANSWERED, ANSWERING, deliver, meeting
 from demos.scenario import Seen
@@ -30,6 +31,24 @@ expected = {
     "fastapi_queue": NEITHER,
 }
 warm_up = ("/signup/Eve",)
+card = Card(
+    answers=(
+        Answer("Before it: the work may be done before the answer is sent.", EARLY),
+        Answer("After it: a server that is killed in between loses the work.", LOST),
+        Answer("Promised before it, begun after it.", NEITHER),
+    ),
+    part="2.4",
+    decisive={
+        "miniasgi": (
+            "miniasgi.responses:Response.__call__",
+            "miniasgi.queue.promises:Promise.accept",
+        ),
+        "starlette": ("miniasgi.queue.tasks:Task.adelay",),
+        "fastapi": ("miniasgi.queue.tasks:Task.adelay", "starlette.responses:Response.__call__"),
+        "queue": ("miniasgi.queue.tasks:Task.accept", "miniasgi.queue.promises:Promise.accept"),
+    },
+    lit=("background=", "add_task(", "adelay(", "accept("),
+)
 
 queue = Queue("mail")
 

@@ -9,6 +9,7 @@ ends. A web server can only wait for its tasks, or lose them.
 """
 
 from demos import signup
+from demos.card import Answer, Card
 from demos.machine import MachineVisitor
 from demos.post import deliver
 from demos.scenario import Seen
@@ -28,6 +29,20 @@ expected = {
     "fastapi_queue": GIVEN_BACK,
 }
 warm_up = ("/signup/Eve",)
+card = Card(
+    answers=(
+        Answer("The process waits for it, for as long as it takes."),
+        Answer("It is waited for, and lost when the patience ends.", LOST),
+        Answer("It is given back, and another process does it.", GIVEN_BACK),
+    ),
+    part="4.2",
+    threads=("encode/uvicorn#451", "encode/uvicorn#1950"),
+    decisive={
+        "starlette": ("uvicorn.server:Server.shutdown",),
+        "miniasgi": ("miniasgi.queue.worker:Worker.__aexit__",),
+        "queue": ("miniasgi.queue.worker:Worker.__aexit__",),
+    },
+)
 
 queue = Queue("mail")
 

@@ -6,9 +6,11 @@ A scenario is one numbered file: a docstring that starts with ``Question:`` and 
 - ``client(visitor)``: what the client does, over real sockets;
 - ``observe(seen) -> str``: what happened, in words, from the order of events and nothing else;
 - ``outcomes``: those words with their rank, 1 the best for the users; equal ranks are "the same";
-- ``expected``: the outcome for each framework; ``warm_up``: paths asked for before the recording;
+- ``expected``: the outcome for each framework, or why it has `no_such_thing`; ``warm_up``: paths
+  asked for before the recording; ``card``: what a reader is asked and shown (`demos.card`);
 - if it has them, ``needs``: modules that the client imports, and ``details(seen) -> list[str]``:
-  what the lanes cannot show;
+  what the lanes cannot show; ``options``: more of uvicorn's; ``on_machine``, if the client stops
+  servers itself;
 - if it has a ``queue``, it runs on a `demos.machine.Machine`, with workers and a mail server, and
   it may have ``starlette_queue_app`` and ``fastapi_queue_app``: our queue in an application that
   else stays as it is.
@@ -26,6 +28,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from demos.card import Card, Source, source, sources
 from demos.client import Connection, Reply, silent
 from miniasgi.timeline import Moment, Recording
 
@@ -42,6 +45,14 @@ FRAMEWORKS = ("miniasgi", "starlette", "fastapi")
 
 #: How the mark begins that a client leaves which could not do what it wanted.
 GAVE_UP = "the client gives up"
+
+
+NO_SUCH_THING = "no such thing"
+
+
+def no_such_thing(because: str) -> str:
+    """What is expected of a framework that lacks what the scenario is about: it is not run."""
+    return f"{NO_SUCH_THING}: {because}"
 
 
 class Unforeseen(Exception):
@@ -98,11 +109,47 @@ class Scenario:
     def has_queue(self) -> bool:
         return hasattr(self.module, "queue")
 
+    @property
+    def on_machine(self) -> bool:
+        """Does it need a `demos.machine.Machine`: workers, or servers that it stops itself?"""
+        return self.has_queue or getattr(self.module, "on_machine", False)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """uvicorn's, beyond the usual."""
+        return dict(getattr(self.module, "options", {}))
+
+    @property
+    def card(self) -> Card:
+        """What a reader is asked before a run, and shown beside it."""
+        card: Card = self.module.card
+        return card
+
+    @property
+    def order(self) -> float:
+        """Its place in teaching order."""
+        return self.card.order or float(self.number.removeprefix("s"))
+
     def applications(self, frameworks: Iterable[str]) -> tuple[str, ...]:
         """Those of these frameworks, first bare and then, if there are such, with our queue."""
         names = [*frameworks]
         names += [f"{name}_queue" for name in names if f"{name}_queue" in self.module.expected]
         return tuple(names)
+
+    def is_absent(self, framework: str) -> bool:
+        """Does this framework lack what the scenario is about?"""
+        return self.expected(framework).startswith(NO_SUCH_THING)
+
+    def sources(self, framework: str) -> list[Source]:
+        """The scenario's own code for this framework, its decisive lines lit."""
+        return sources(self.module.__name__, f"{framework}_app", self.card.lit)
+
+    def decisive(self, framework: str) -> list[Source]:
+        """The functions of the framework, or below it, that make the difference, as installed."""
+        by_name = self.card.decisive
+        key = "queue" if framework.endswith("_queue") else framework
+        names = by_name.get(key, by_name.get("starlette", ()) if key == "fastapi" else ())
+        return [found for name in names if (found := source(name))]
 
     def expected(self, framework: str) -> str:
         return str(self.module.expected[framework])

@@ -6,6 +6,7 @@ the recording as JSON on standard output.
 """
 
 import argparse
+import json
 import logging
 import os
 import socket
@@ -83,6 +84,7 @@ def main() -> int:
     parser.add_argument("--fd", type=int, required=True, help="a listening socket")
     parser.add_argument("--http", default="auto")
     parser.add_argument("--loop", default="auto")
+    parser.add_argument("--options", type=json.loads, default={}, help="more of uvicorn's, as JSON")
     options = parser.parse_args()
 
     logging.basicConfig(format="%(message)s")
@@ -97,7 +99,7 @@ def main() -> int:
         lifespan="on",
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=10,
+        **{"timeout_graceful_shutdown": 10, **options.options},
     )
     server = uvicorn.Server(config)
 

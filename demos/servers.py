@@ -8,14 +8,16 @@ Rule of this file: only processes started here are ended here.
 """
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from demos.client import Connection
 from demos.scenario import FRAMEWORKS, Visitor
@@ -32,12 +34,15 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to run: ``http`` and ``loop`` are uvicorn's; ports count up from ``port``, 0 is any."""
+    """How to run: ``http``, ``loop`` and ``options`` are uvicorn's; ports count up from ``port``, 0
+    is any.
+    """
 
     frameworks: tuple[str, ...] = FRAMEWORKS
     http: str = "auto"
     loop: str = "auto"
     port: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Server:
@@ -57,7 +62,7 @@ class Server:
         self.port: int = listener.getsockname()[1]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in end)
         options = ["--fd", str(listener.fileno()), "--http", settings.http]
-        options += ["--loop", settings.loop]
+        options += ["--loop", settings.loop, "--options", json.dumps(dict(settings.options))]
         with listener:  # closed here: if the child dies, a client must notice
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "demos.serve", target, *options],
