@@ -13,6 +13,8 @@ import os
 import pickle
 import re
 import socket
+import subprocess
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -23,23 +25,27 @@ from typing import Annotated, Any
 
 import anyio
 import anyio.to_thread
+import celery
+import celery.bin.celery
+import fastapi
 import httpx
+import kombu.transport.redis
 import pytest
 import starlette.background
+import trio
+import trio.testing
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Route
 
-from demos.chapter import load
+from demos.chapter import ledger, load
 from demos.chapter.ledger import PAGE, VERDICTS, claims, page
 from demos.scenario import all_names
 from miniasgi.events import mark
 from miniasgi.testing import Client, Reply
 from tests.servers import PATIENCE, uvicorn_process
-
-fastapi = pytest.importorskip("fastapi")
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTS = {"true": 21, "false": 23, "conditional": 20, "version": 3, "opinion": 3}
@@ -107,6 +113,16 @@ async def ask(app: Any, path: str = "/", method: str = "GET", **options: Any) ->
         reply = await client.request(method, path, **options)
         await reply.finished()
     return reply
+
+
+def test_the_samples_need_no_python_newer_than_3_10() -> None:
+    def is_enough(version: str) -> bool:
+        options = ["--eval-annotations", "--feature", "union-types", f"--target={version}-"]
+        samples = [str(path) for path in Path(ledger.__file__).parent.glob("part*.py")]
+        command = [Path(sys.executable).with_name("vermin"), "--quiet", *options, *samples]
+        return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
+
+    assert is_enough("3.10") and not is_enough("3.9")
 
 
 @pytest.mark.anyio
@@ -237,6 +253,29 @@ async def test_a_background_that_is_called_with_arguments_fails_after_the_200() 
 
     assert reply.status == 200 and "run" not in reply.events
     assert isinstance(reply.exception, TypeError)
+
+
+def test_no_limit_ends_a_task_that_runs_for_a_day_on_a_clock_that_jumps() -> None:
+    async def work() -> None:
+        await anyio.sleep(86_400)
+        mark("a day later")
+
+    async def give(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("", background=BackgroundTask(work))
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    reply = trio.run(ask, on_starlette(give), clock=clock)
+
+    assert reply.events == ["response.start", "response.body", "a day later", "app returned"]
+
+
+def test_background_tasks_are_a_list_of_one_response_and_no_queue_that_could_be_read() -> None:
+    public = [name for name in dir(BackgroundTasks()) if not name.startswith("_")]
+    shared = [name for name in vars(starlette.background) if name[0].islower()]
+
+    assert public == ["add_task", "tasks"]
+    assert BackgroundTasks().tasks == []
+    assert not {type(getattr(starlette.background, name)) for name in shared} & {list, dict, set}
 
 
 @pytest.mark.anyio
@@ -390,7 +429,6 @@ def test_after_a_kill_the_record_says_running_and_nothing_resumes(
 
 @pytest.fixture
 def celery_app() -> Any:
-    celery = pytest.importorskip("celery")
     return celery.Celery("tasks", broker="memory://", backend="cache+memory://")
 
 
@@ -409,8 +447,6 @@ def test_without_a_worker_a_job_has_an_id_and_is_pending_and_so_is_an_unknown_id
 
 @pytest.mark.filterwarnings("ignore")
 def test_while_delay_waits_for_redis_nothing_else_runs_on_the_loop() -> None:
-    celery = pytest.importorskip("celery")
-    pytest.importorskip("redis")
     beats: list[str] = []
 
     async def another_request() -> None:
@@ -440,7 +476,6 @@ def test_while_delay_waits_for_redis_nothing_else_runs_on_the_loop() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_without_a_backend_a_jobs_state_cannot_be_asked_for() -> None:
-    celery = pytest.importorskip("celery")
     app = celery.Celery("tasks", broker="memory://", set_as_current=False)
 
     with pytest.raises(AttributeError, match="DisabledBackend"):
@@ -481,20 +516,19 @@ def test_celery_retries_what_asks_for_it_and_nothing_else(celery_app: Any) -> No
 
 
 def test_the_redis_transport_of_celery_needs_what_only_its_extra_installs() -> None:
-    pytest.importorskip("kombu")
     needs = [need for need in requires("kombu") or () if need.startswith("packaging")]
 
     assert needs and all("extra ==" in need for need in needs)
 
 
 def test_flower_is_not_a_part_of_celery() -> None:
-    commands = pytest.importorskip("celery.bin.celery").celery.commands
+    commands = celery.bin.celery.celery.commands
 
     assert "worker" in commands
     assert ("flower" in commands) is (find_spec("flower") is not None)
 
 
 def test_the_redis_transport_emulates_priorities_with_four_lists_and_zero_is_first() -> None:
-    channel = pytest.importorskip("kombu.transport.redis").Channel
+    channel: Any = kombu.transport.redis.Channel
 
     assert list(channel.priority_steps) == [0, 3, 6, 9]

@@ -2,7 +2,7 @@
 
 ``ledger.json`` is the data: the page in the docs, and whatever shows the ledger elsewhere, is made
 from it. ``python -m demos.chapter.ledger`` prints it and writes the page. A proof is a scenario's
-name or a test's node id; a claim without one says why.
+name or a test's node id, and is run by the tests; a claim without one says why.
 """
 
 import json
@@ -55,11 +55,20 @@ def counts() -> str:
     return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS)
 
 
+def proved() -> str:
+    """How many have a proof, and which have none."""
+    without = [claim.id for claim in claims() if not claim.proof]
+    number = len(claims()) - len(without)
+    return f"{number} of {len(claims())} are proved" + (
+        f"; without a proof: {', '.join(without)}" if without else ""
+    )
+
+
 def page() -> str:
     """The page, in Markdown."""
     lines = [HEAD.format(count=len(claims()))]
     lines += [f"- *{verdict}*: {meaning}\n" for verdict, meaning in VERDICTS.items()]
-    lines.append(f"\nIn numbers: {counts()}.\n")
+    lines.append(f"\nIn numbers: {counts()}. {proved()}.\n")
     place = ""
     for claim in claims():
         if claim.place != place:
@@ -81,7 +90,7 @@ def _linked(proof: str) -> str:
 def main() -> None:
     for claim in claims():
         print(f"{claim.id} {claim.verdict:12} {claim.claim}\n{'':17}{claim.seen}\n")
-    print(counts())
+    print(f"{counts()}. {proved()}.")
     PAGE.write_text(page())
 
 
