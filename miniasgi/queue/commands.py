@@ -2,7 +2,7 @@
 broker's URL or file for what needs no code of yours.
 
 Rules of this file: a mistake is one sentence on stderr and exit code 2; ``--json`` is one object a
-line, for machines; rich draws tables and progress on a terminal if it is installed.
+line, for machines; a long work shows its progress on a terminal, if rich is installed.
 """
 
 import argparse
@@ -26,9 +26,7 @@ from miniasgi.queue.owners import living
 from miniasgi.queue.tasks import Queue, broker_path
 from miniasgi.queue.writer import Writer
 
-_WAITING = ("scheduled", "ready", "held", "running")
-_ENDED = ("success", "failure", "revoked")
-_COLUMNS = ("id", "state", "task", "queue", "priority", "attempt", "error")
+_SHOWN = ("id", "state", "task", "queue", "priority", "attempt", "error")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -41,35 +39,6 @@ def run(arguments: Sequence[str]) -> int:
         said = exc.args[0] if isinstance(exc, LookupError) else exc
         print(f"miniasgi: {said}", file=sys.stderr)
         return 2
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("miniasgi", description="Run and look after a queue's jobs.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add: dict[str, Any] = {}
-    for command in (work, status, list_, show, retry, revoke, pause, resume, purge):
-        name = "worker" if command is work else command.__name__.rstrip("_")
-        added = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
-        added.add_argument("where", help="module:queue, or sqlite:///jobs.db, or jobs.db")
-        added.set_defaults(command=command)
-        add[name] = added.add_argument
-    add["worker"]("--concurrency", type=int, default=8, help="jobs at one time (8)")
-    add["worker"]("--grace", type=float, default=30.0, help="seconds to finish in (30)")
-    add["show"]("id", metavar="ID")
-    add["retry"]("ids", nargs="*", metavar="ID")
-    add["retry"]("--all", action="store_true", help="all that failed (and match)")
-    add["revoke"]("ids", nargs="+", metavar="ID")
-    add["list"]("--limit", type=int, default=20, help="how many (20)")
-    add["purge"]("--state", action="append", choices=(*_ENDED, "ready", "scheduled"))
-    add["purge"]("--older", type=float, default=0.0, help="only after so many seconds")
-    for name in ("status", "list", "show"):
-        add[name]("--json", action="store_true", help="one JSON object a line")
-    for name in ("list", "retry"):
-        for column in ("state", "task", "error"):
-            add[name](f"--{column}", help=f"only jobs with this {column}")
-    for name in ("list", "retry", "pause", "resume"):
-        add[name]("--queue", help="the queue's name, where a file was given")
-    return parser
 
 
 def work(options: argparse.Namespace) -> None:
@@ -98,14 +67,12 @@ def work(options: argparse.Namespace) -> None:
 def status(options: argparse.Namespace) -> None:
     """Count the jobs of each queue, and the workers."""
     writer = _writer(options.where)
-    workers = [about.split()[0] for about in living(writer.directory, "worker").values()]
-    rows = []
-    for name, about in sorted(writer.read(store.counts).items()):
-        since = about["waiting_since"]
-        waits = None if since is None else round(time.time() - since, 1)
-        states = {state: about["jobs"].get(state, 0) for state in (*_WAITING, *_ENDED)}
-        extra = {"workers": workers.count(name), "paused": about["paused"], "oldest_waits": waits}
-        rows.append({"queue": name} | states | extra)
+    workers = [about.rpartition(" ")[0] for about in living(writer.directory, "worker").values()]
+    rows = [dict(row) for row in writer.read(store.counts)]
+    for row in rows:
+        since = row.pop("waiting_since")
+        row["oldest_waits"] = None if since is None else round(time.time() - since, 1)
+        row |= {"paused": bool(row["paused"]), "workers": workers.count(row["queue"])}
     _print(rows, options.json)
     if not workers:
         print("no worker is running on this file", file=sys.stderr)
@@ -113,68 +80,105 @@ def status(options: argparse.Namespace) -> None:
 
 def list_(options: argparse.Namespace) -> None:
     """List jobs, the newest first."""
-    select = partial(store.select, limit=options.limit, **_chosen(options))
-    rows = _writer(options.where).read(select)
-    columns = tuple(rows[0].keys()) if rows and options.json else _COLUMNS
-    _print([{column: row[column] for column in columns} for row in rows], options.json)
+    rows = _writer(options.where).read(partial(store.select, **_chosen(options, "limit")))
+    _print([dict(row) for row in rows], options.json, _SHOWN)
 
 
 def show(options: argparse.Namespace) -> None:
     """Show all that is known of one job."""
-    row = _writer(options.where).read(lambda db: store.find(db, options.id))
+    row = _writer(options.where).read(store.find, options.id)
     if row is None:
         raise LookupError(f"no job {options.id!r} in {options.where}")
     if options.json:
-        _print([dict(row)], True)
-    else:
-        known = [(name, value) for name, value in dict(row).items() if value is not None]
-        print("\n".join(f"{name + ':':12} {value}" for name, value in known))
+        return _print([dict(row)], True)
+    for name, value in dict(row).items():
+        if value is not None:
+            print(f"{name + ':':12} {value}")
 
 
 def retry(options: argparse.Namespace) -> None:
     """Make failed or revoked jobs ready again: by id, or --all that match."""
     writer, ids = _writer(options.where), options.ids
     if options.all:
-        equal = {"state": "failure"} | _chosen(options)
-        ids = [row["id"] for row in writer.read(partial(store.select, limit=-1, **equal))]
+        failed = {"state": "failure"} | _chosen(options)
+        ids = [row["id"] for row in writer.read(partial(store.select, limit=-1, **failed))]
     elif not ids:
         raise ValueError("name the jobs to retry, or say --all")
-    some = (ids[at : at + 500] for at in range(0, len(ids), 500))
-    done = (writer.run(partial(store.retry, ids=part), wakes=True) for part in some)
-    print(f"{_progress(done, len(ids))} jobs are ready again")
+    parts = [ids[at : at + 500] for at in range(0, len(ids), 500)]
+    done = (writer.run(store.retry, part, wakes=True) for part in parts)
+    print(f"{_sum(done, len(parts))} jobs are ready again")
 
 
 def revoke(options: argparse.Namespace) -> None:
     """Revoke jobs: waiting ones never run, running async ones are cancelled."""
-    writer, now = _writer(options.where), time.time()
-    done = sum(writer.run(partial(store.revoke, id=id, now=now)) for id in options.ids)
+    writer = _writer(options.where)
+    done = sum(writer.run(store.revoke, id, time.time()) for id in options.ids)
     print(f"{done} of {len(options.ids)} jobs revoked")
 
 
 def pause(options: argparse.Namespace) -> None:
     """Let workers claim nothing of a queue until it is resumed."""
     name = options.queue or _queue(options.where).name
-    _writer(options.where).run(lambda db: store.pause(db, name))
+    _writer(options.where).run(store.pause, name)
 
 
 def resume(options: argparse.Namespace) -> None:
     """Let workers claim again."""
     name = options.queue or _queue(options.where).name
-    _writer(options.where).run(lambda db: store.resume(db, name), wakes=True)
+    _writer(options.where).run(store.resume, name, wakes=True)
 
 
 def purge(options: argparse.Namespace) -> None:
     """Delete jobs: those that have ended, or those in the --state given."""
-    writer, states = _writer(options.where), options.state or _ENDED
+    writer, states = _writer(options.where), options.state or store.ENDED
     before = time.time() - options.older
-    counted = writer.read(store.counts).values()
-    total = sum(about["jobs"].get(state, 0) for about in counted for state in states)
-    deletes = [partial(store.delete, state=state, before=before) for state in states]
-    done = (count for delete in deletes for count in iter(partial(writer.run, delete), 0))
-    print(f"{_progress(done, total)} jobs deleted")
+    total = sum(row[state] for row in writer.read(store.counts) for state in states)
+    deletes = [partial(writer.run, store.delete, state, before) for state in states]
+    done = (count for delete in deletes for count in iter(delete, 0))
+    print(f"{_sum(done, total // 2000 + 1)} jobs deleted")
 
 
-# Where, and how it looks
+_WHERE = ("where", {"help": "module:queue, or sqlite:///jobs.db, or jobs.db"})
+_JSON = ("--json", {"action": "store_true", "help": "one JSON object a line"})
+_QUEUE = ("--queue", {"help": "the queue's name, where a file was given"})
+_MATCH = [
+    (f"--{name}", {"help": f"only jobs with this {name}"}) for name in ("state", "task", "error")
+]
+_STATES = {"action": "append", "choices": (*store.ENDED, "ready", "scheduled")}
+_COMMANDS: dict[Any, list[tuple[str, dict[str, Any]]]] = {
+    work: [
+        ("--concurrency", {"type": int, "default": 8, "help": "jobs at one time (8)"}),
+        ("--grace", {"type": float, "default": 30.0, "help": "seconds to finish in (30)"}),
+    ],
+    status: [_JSON],
+    list_: [_JSON, _QUEUE, *_MATCH, ("--limit", {"type": int, "default": 20, "help": "(20)"})],
+    show: [("id", {"metavar": "ID"}), _JSON],
+    retry: [
+        ("ids", {"nargs": "*", "metavar": "ID"}),
+        ("--all", {"action": "store_true", "help": "all that failed (and match)"}),
+        _QUEUE,
+        *_MATCH,
+    ],
+    revoke: [("ids", {"nargs": "+", "metavar": "ID"})],
+    pause: [_QUEUE],
+    resume: [_QUEUE],
+    purge: [
+        ("--state", _STATES),
+        ("--older", {"type": float, "default": 0.0, "help": "only after so many seconds"}),
+    ],
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("miniasgi", description="Run and look after a queue's jobs.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command, arguments in _COMMANDS.items():
+        name = "worker" if command is work else command.__name__.rstrip("_")
+        added = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
+        added.set_defaults(command=command)
+        for argument, how in (_WHERE, *arguments):
+            added.add_argument(argument, **how)
+    return parser
 
 
 def _queue(where: str) -> Queue:
@@ -197,41 +201,30 @@ def _writer(where: str) -> Writer:
     return Queue(broker=f"sqlite:///{path}").writer
 
 
-def _chosen(options: argparse.Namespace) -> dict[str, Any]:
-    columns = ("state", "task", "queue", "error")
-    return {name: value for name in columns if (value := getattr(options, name)) is not None}
+def _chosen(options: argparse.Namespace, *more: str) -> dict[str, Any]:
+    given = vars(options)
+    columns = ("state", "task", "queue", "error", *more)
+    return {name: given[name] for name in columns if given[name] is not None}
 
 
-def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _print(rows: list[dict[str, Any]], as_json: bool, columns: Sequence[str] = ()) -> None:
     if as_json:
         for row in rows:
             print(json.dumps(row))
         return
-    lines = [list(rows[0])] if rows else [["no jobs"]]
-    lines += [["" if v is None else str(v) for v in row.values()] for row in rows]
-    with suppress(ImportError):
-        if sys.stdout.isatty():
-            from rich import box, console, table
-
-            drawn = table.Table(*lines[0], box=box.SIMPLE_HEAD)
-            for line in lines[1:]:
-                drawn.add_row(*line)
-            return console.Console().print(drawn)
+    head = list(columns or (rows[0] if rows else ["no jobs"]))
+    lines = [
+        head,
+        *(["" if row[name] is None else str(row[name]) for name in head] for row in rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
 
 
-def _progress(done: Iterable[int], total: int) -> int:
-    """The sum of what was done, shown on a terminal while it grows."""
+def _sum(done: Iterable[int], steps: int) -> int:
     with suppress(ImportError):
-        if sys.stdout.isatty():
-            from rich.progress import Progress
+        from rich.progress import track
 
-            with Progress(transient=True) as progress:
-                bar, sofar = progress.add_task("", total=total), 0
-                for count in done:
-                    sofar += count
-                    progress.update(bar, completed=sofar)
-                return sofar
+        done = track(done, "", steps, transient=True, disable=not sys.stdout.isatty())
     return sum(done)

@@ -1,9 +1,12 @@
 """The queue's file as one process holds it: its lock, two connections, and what can go wrong.
 
 Processes queue at ``<file>-lock``: `flock(2)` is fair where SQLite's busy handler starves all but
-one, and the kernel drops it when its holder dies. Rules of this file: opening, closing, writing and
-checkpoints happen under that lock only (sqlite.org/wal.html#walresetbug); storage that fails is one
-sentence, `QueueUnavailable`; a forked child never touches its parent's connections.
+one, and the kernel drops it when its holder dies. Who has that lock, and in this process the mutex,
+has the *turn*.
+
+Rules of this file: opening, closing, writing and checkpoints happen in one's turn only
+(sqlite.org/wal.html#walresetbug); storage that fails is one sentence, `QueueUnavailable`; a forked
+child never touches its parent's connections.
 """
 
 import fcntl
@@ -30,7 +33,7 @@ _left: list[Any] = []  # a child's copies of its parent's connections: closing t
 
 
 class File:
-    """One database file. Who holds ``mutex`` and then the lock may use `open`'s connection."""
+    """One database file. In your turn you may use `open`'s connection."""
 
     def __init__(self, path: Path, durability: str, lock_timeout: float) -> None:
         self.path = path
@@ -39,7 +42,7 @@ class File:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self.mutex = threading.Lock()
+        self._mutex = threading.Lock()
         self._reading = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
@@ -49,42 +52,42 @@ class File:
     def beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
 
-    # The lock
+    # Turns
 
-    def lock(self, how: int = fcntl.LOCK_EX) -> None:
-        if self._lock_fd < 0:
-            self._lock_fd = os.open(self.beside("-lock"), os.O_CREAT | os.O_RDWR, 0o666)
-        fcntl.flock(self._lock_fd, how)
-
-    def try_lock(self) -> bool:
-        try:
-            self.lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def take_turn(self, *, wait: bool) -> bool:
+        """The mutex and the lock. Waits for both however long it takes, or for none."""
+        if not self._mutex.acquire(wait):
             return False
-        except OSError as exc:
+        try:
+            if self._lock_fd < 0:
+                self._lock_fd = os.open(self.beside("-lock"), os.O_CREAT | os.O_RDWR, 0o666)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BaseException as exc:
+            self._mutex.release()
+            if isinstance(exc, BlockingIOError):
+                return False
             raise self.unavailable(exc) from exc
-        return True
 
-    def unlock(self) -> None:
-        fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+    def end_turn(self) -> None:
+        try:
+            self._checkpoint()
+        finally:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+            self._mutex.release()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """The mutex and the lock, or QueueUnavailable after ``lock_timeout``."""
+    def turn(self) -> Iterator[None]:
+        """A turn for a block; QueueUnavailable after ``lock_timeout``."""
         until = time.monotonic() + self.lock_timeout
-        if not self.mutex.acquire(timeout=self.lock_timeout):
-            raise self.busy()
+        while not self.take_turn(wait=False):
+            if time.monotonic() > until:
+                raise self.busy()
+            time.sleep(0.001)
         try:
-            while not self.try_lock():
-                if time.monotonic() > until:
-                    raise self.busy()
-                time.sleep(0.001)
-            try:
-                yield
-            finally:
-                self.unlock()
+            yield
         finally:
-            self.mutex.release()
+            self.end_turn()
 
     # The connections
 
@@ -95,16 +98,16 @@ class File:
             self._checkpoint_at = _CHECKPOINT_CHANGES
         return self._db
 
-    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` on a connection that only reads; it sees what is committed."""
+    def read(self, work: Callable[..., T], *args: Any) -> T:
+        """``work(db, *args)`` on a connection that only reads; it sees what is committed."""
         with self._reading, self.explained():
             if self._reader is None:
-                with self.locked():
+                with self.turn():
                     self.open()
-                self._reader = store.connect_reader(self.path)
-            return work(self._reader)
+                self._reader = store.connect(self.path)
+            return work(self._reader, *args)
 
-    def checkpoint(self) -> None:
+    def _checkpoint(self) -> None:
         """Now and then, move the log into the file, and write over the log from its start.
 
         A reader in the way, or a full disk, is no reason to fail: the commit is done.
@@ -123,7 +126,7 @@ class File:
 
     def close(self) -> None:
         if self._db is not None:
-            with self._reading, self.locked():
+            with self._reading, self.turn():
                 for db in (self._reader, self._db):
                     if db is not None:
                         db.close()

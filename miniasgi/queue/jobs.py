@@ -8,14 +8,16 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
+from sqlite3 import Connection
 from typing import Any
 
 from miniasgi.concurrency import is_async_callable
 from miniasgi.events import tell
+from miniasgi.queue import store
 from miniasgi.queue.arguments import Signature, encode_result
 from miniasgi.queue.retry import Retry, backoff
 from miniasgi.queue.store import Job, Outcome
@@ -29,65 +31,64 @@ _UNKNOWN_WAIT = 30.0
 _UNKNOWN_LIMIT = 3_600.0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Function:
     """What a worker needs to know of a task. Durations are seconds."""
 
     name: str
     func: Callable[..., Any]
-    bind: bool
-    max_retries: int | None
-    retry_backoff: float
-    retry_backoff_max: float
-    timeout: float | None
+    bind: bool = False
+    max_retries: int | None = 0
+    retry_backoff: float = 1.0
+    retry_backoff_max: float = 600.0
+    timeout: float | None = None
+    priority: int = 0
 
-    @cached_property
-    def is_async(self) -> bool:
-        return is_async_callable(self.func)
-
-    @cached_property
-    def signature(self) -> Signature:
-        return Signature(self.func, bound=self.bind)
+    def __post_init__(self) -> None:
+        self.is_async = is_async_callable(self.func)
+        self.signature = Signature(self.func, bound=self.bind)
 
     async def run(self, job: Job) -> Outcome:
-        """Run an ``async def`` task to its end."""
-        try:
-            args, kwargs = self._begin(job)
-            value = await self.func(*args, **kwargs)
-        except (Exception, SystemExit, KeyboardInterrupt) as exc:
-            return self.failed(job, exc)
-        return self._ended(job, value)
-
-    def run_in_thread(self, job: Job) -> Outcome:
-        """Run a ``def`` task to its end, in the thread of the caller."""
+        """Run the job's code to its end. That of a ``def`` task runs here and now."""
         pid = os.getpid()
+        job.started_at = time.time()
+        current_job.set(job)
+        tell("job.start", self.name)
         try:
-            args, kwargs = self._begin(job)
-            value = self.func(*args, **kwargs)
+            args, kwargs = self.signature.decode(job.arguments)
+            value = self.func(*[job][: self.bind], *args, **kwargs)
+            if self.is_async:
+                value = await self._in_time(value)
         except (Exception, SystemExit, KeyboardInterrupt) as exc:
             return self.failed(job, exc)
         finally:
             if os.getpid() != pid:  # a child that the task forked came back: the job is not its
                 os._exit(0)
-        return self._ended(job, value)
-
-    def _begin(self, job: Job) -> tuple[list[Any], dict[str, Any]]:
-        job.started_at = time.time()
-        current_job.set(job)
-        tell("job.start", self.name)
-        args, kwargs = self.signature.decode(job.arguments)
-        return [job, *args] if self.bind else args, kwargs
-
-    def _ended(self, job: Job, value: Any) -> Outcome:
         try:
-            result = encode_result(value)
+            outcome = Outcome("success", encode_result(value))
         except (TypeError, ValueError, RecursionError) as exc:
             if hasattr(value, "close"):
                 value.close()  # a coroutine that nobody awaits would warn
             # Not tried again: the work is done, and would be done twice.
             return self.failed(job, TypeError(f"the result of {self.name}: {exc}"), final=True)
         tell("job.end", self.name)
-        return Outcome("success", result)
+        return outcome
+
+    def run_in_thread(self, job: Job) -> Outcome:
+        """Run a ``def`` task: its coroutine waits for nothing, so the first step is the last."""
+        try:
+            return self.run(job).send(None)  # type: ignore[no-any-return]
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    async def _in_time(self, running: Awaitable[Any]) -> Any:
+        if self.timeout is None:
+            return await running
+        from anyio import move_on_after
+
+        with move_on_after(self.timeout):
+            return await running
+        raise TimeoutError(f"ran longer than {self.timeout:g} s")
 
     def failed(self, job: Job, exc: BaseException, *, final: bool = False) -> Outcome:
         """The outcome of an attempt that raised: another attempt later, or the end."""
@@ -102,6 +103,11 @@ class Function:
             wait = backoff(job.retries, self.retry_backoff, self.retry_backoff_max)
         logger.warning("job %s (%s) will be retried in %.1f s: %s", job.id, self.name, wait, error)
         return Outcome("scheduled", None, error, trace, time.time() + wait, retries=1)
+
+
+def settling(job: Job, outcome: Outcome) -> Callable[[Connection], bool]:
+    """What the writer is to do now that the job has ended."""
+    return partial(store.settle, job=job, outcome=outcome, now=time.time())
 
 
 def unknown(job: Job, known: Iterable[str]) -> Outcome:

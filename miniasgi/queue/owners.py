@@ -1,42 +1,40 @@
-"""Who is alive: each owner of jobs holds a kernel lock on a file of its own.
+"""Who is alive, and how to wake them: each owner of jobs holds a kernel lock on a file of its own.
 
 An owner (a process that accepts jobs, a worker) has a name that is never used again and holds
-`flock(2)` on ``<file>-owners/<name>``, taken before any row names it. The kernel drops the lock
-when the process ends, however it ends: an owner whose lock is free is dead, and one that is slow,
-stopped or asleep is not. No heartbeat, no lease, no clock.
+`flock(2)` on ``<file>-owners/<name>``, taken before anybody can see the name. The kernel drops the
+lock when the process ends, however it ends: an owner whose lock is free is dead, and one that is
+slow, stopped or asleep is not. No heartbeat, no lease, no clock. A worker's name tells its port on
+loopback as well: the *bell* is one datagram to each after a commit that brought work.
 
 Rules of this file: a child of a fork closes its copy of the lock, or it would keep its dead parent
-alive; a probe takes the shared lock, so that two probes do not take each other for an owner.
+alive; a probe takes the shared lock, so that two probes do not take each other for an owner;
+ringing never waits and may be lost, because a worker also looks every second.
 Source: flock(2), "Locks created by flock() are associated with an open file description".
 """
 
 import fcntl
 import os
 import secrets
+import socket
+import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 
 class Owner:
     """A name with a locked file, which says ``about`` whom to those who list the owners."""
 
-    def __init__(self, directory: Path, kind: str, about: str = "") -> None:
+    def __init__(self, directory: Path, kind: str, about: str = "", port: int = 0) -> None:
         directory.mkdir(exist_ok=True)
-        self._fd = -1
-        while not self._lock():
-            self.close()
-            self.name = f"{kind}-{os.getpid()}-{secrets.token_hex(6)}"
-            self._path = directory / self.name
-            self._fd = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        self.name = f"{kind}-{os.getpid()}-{port}-{secrets.token_hex(6)}"
+        self._path = directory / self.name
+        hidden = directory / f".{self.name}"
+        self._fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
         os.write(self._fd, about.encode())
+        hidden.rename(self._path)
         _owners.add(self)
-
-    def _lock(self) -> bool:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.fstat(self._fd).st_nlink > 0
-        except (BlockingIOError, ValueError):  # `living` swept between open and lock; no file yet
-            return False
 
     def drop(self) -> None:
         """Own nothing more: the file goes, then the lock."""
@@ -62,26 +60,54 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 def is_alive(directory: Path, name: str) -> bool:
-    """Does a living process hold this owner's lock? Costs a few microseconds."""
-    try:
-        fd = os.open(directory / name, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
+    """Does a living process hold this owner's lock?"""
+    return _about(directory / name) is not None
 
 
 def living(directory: Path, kind: str) -> dict[str, str]:
     """The living owners of one kind and what each says about itself. Clears away the dead."""
     found = {}
     for path in sorted(directory.glob(f"{kind}-*")):
-        if path.suffix != ".sock" and is_alive(directory, path.name):
-            found[path.name] = path.read_text()
-        elif not is_alive(directory, path.stem):
+        if (about := _about(path)) is not None:
+            found[path.name] = about
+        else:
             path.unlink(missing_ok=True)
     return found
+
+
+def _about(path: Path) -> str | None:
+    with suppress(FileNotFoundError), path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read()
+    return None
+
+
+class Bell:
+    """Rings at every worker on one file."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._socket = open_port()
+        self._ports: list[int] = []
+        self._looked = 0.0
+
+    def ring(self) -> bool:
+        """False: there is nobody to hear it."""
+        now = time.monotonic()
+        if now > self._looked + 0.1:
+            self._looked = now
+            self._ports = [int(name.split("-")[2]) for name in living(self._directory, "worker")]
+        for port in self._ports:
+            with suppress(OSError):  # its buffer is full: it is awake anyway
+                self._socket.sendto(b"!", ("127.0.0.1", port))
+        return bool(self._ports)
+
+
+def open_port() -> socket.socket:
+    """A datagram socket on a free port of this machine."""
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    opened.bind(("127.0.0.1", 0))
+    return opened

@@ -50,7 +50,7 @@ class AsyncResult:
         return self._pinned[0] if self._pinned else self._read()
 
     def _read(self) -> store.Row | None:
-        return self._writer.read(lambda db: store.find(db, self.id))
+        return self._writer.read(store.find, self.id)
 
     async def arefresh(self) -> "AsyncResult":
         """Read the row off the loop and keep it for the properties."""
@@ -129,11 +129,11 @@ class AsyncResult:
 
         A thread cannot be stopped: its job is REVOKED when it ends. False if it had ended already.
         """
-        return self._writer.run(lambda db: store.revoke(db, self.id, time.time()))
+        return self._writer.run(store.revoke, self.id, time.time())
 
     def forget(self) -> bool:
         """Delete the row of a job that has ended."""
-        return self._writer.run(lambda db: store.forget(db, self.id))
+        return self._writer.run(store.forget, self.id)
 
 
 def _result(row: store.Row | None) -> Any:

@@ -22,8 +22,3 @@ class Retry(Exception):
 def backoff(retries: int, base: float, cap: float) -> float:
     """Seconds to wait before retry number ``retries`` + 1."""
     return random.uniform(0.0, min(cap, base * 2.0 ** min(retries, 60)))
-
-
-def crash_backoff(crashes: int) -> float:
-    """Seconds to wait after so many crashes: the first may be an accident, so none."""
-    return 0.0 if crashes < 2 else float(min(60, 2 ** (crashes - 2)))

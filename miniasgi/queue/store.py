@@ -16,12 +16,18 @@ Sources: sqlite.org/wal.html, sqlite.org/partialindex.html.
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from miniasgi.queue.errors import QueueUnavailable
-from miniasgi.queue.retry import crash_backoff
+
+Connection = sqlite3.Connection
+Row = sqlite3.Row
+
+ENDED = ("success", "failure", "revoked")
+STATES = ("scheduled", "ready", "held", "running", *ENDED)
 
 #: One script for each version of the schema. Append; never edit what was released.
 MIGRATIONS = [
@@ -57,11 +63,13 @@ MIGRATIONS = [
     """,
 ]
 
-Row = sqlite3.Row
 
+@dataclass(slots=True, eq=False)
+class Job:
+    """A job: before its row exists, and in its owner's hands.
 
-class NewJob(NamedTuple):
-    """What is known of a job before its row exists."""
+    A task with ``bind=True`` gets it as its first argument.
+    """
 
     id: str
     queue: str
@@ -74,21 +82,15 @@ class NewJob(NamedTuple):
     expires_at: float | None = None
     owner: str | None = None
     attempt: int = 0
-
-
-@dataclass(slots=True)
-class Job:
-    """A job in its owner's hands. A task with ``bind=True`` gets it as its first argument."""
-
-    id: str
-    task: str
-    arguments: str
-    owner: str
-    attempt: int
     retries: int = 0
     unknown_at: float | None = None
+    # No columns, or not yet:
     started_at: float = 0.0  # 0: its code has not begun here
     settled: bool = False
+
+
+_COLUMNS = [field.name for field in fields(Job)][:-2]
+_row = attrgetter(*_COLUMNS)
 
 
 class Outcome(NamedTuple):
@@ -108,12 +110,21 @@ class Outcome(NamedTuple):
         return self.state in ("ready", "scheduled")
 
 
-def connect(path: Path, durability: str) -> sqlite3.Connection:
-    """Open for writing and bring the schema up to date. The caller holds the file's lock.
+#: What becomes of a job that was to be started before now.
+EXPIRED = Outcome("revoked", error="expired", attempts=1)
 
-    ``durability`` "power" survives the loss of power, "process" only that of the process.
+
+def connect(path: Path, durability: str | None = None) -> Connection:
+    """Open for writing and bring the schema up to date; without a ``durability`` only for reading.
+
+    "power" survives the loss of power, "process" only that of the process. The caller of the first
+    holds the file's lock.
     """
-    db = _connect(path)
+    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    db.row_factory = Row
+    if durability is None:
+        db.execute("pragma query_only = 1")
+        return db
     try:
         db.execute("pragma journal_mode = wal")
         db.execute(f"pragma synchronous = {'full' if durability == 'power' else 'normal'}")
@@ -127,27 +138,13 @@ def connect(path: Path, durability: str) -> sqlite3.Connection:
     return db
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
-    db = _connect(path)
-    db.execute("pragma query_only = 1")
-    return db
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    db.row_factory = Row
-    return db
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
+def _migrate(db: Connection, path: Path) -> None:
     # A table of our own: user_version belongs to the application whose file this may be as well.
     db.execute("create table if not exists miniasgi_schema (version integer not null) strict")
     version = db.execute("select coalesce(max(version), 0) from miniasgi_schema").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise QueueUnavailable(
-            f"{path} has schema {version} of a newer miniasgi, this one knows {len(MIGRATIONS)}: "
-            "upgrade miniasgi here"
-        )
+    if version > (known := len(MIGRATIONS)):
+        newer = f"{path} has schema {version} of a newer miniasgi, this one knows {known}"
+        raise QueueUnavailable(f"{newer}: upgrade miniasgi here")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         db.executescript(f"begin; {script}; insert into miniasgi_schema values ({number}); commit;")
 
@@ -155,66 +152,64 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 # The life of a job
 
 _INSERT = (
-    f"insert into miniasgi_job ({', '.join(NewJob._fields)}) "
-    f"values ({', '.join('?' * len(NewJob._fields))}) on conflict (id) do nothing"
+    f"insert into miniasgi_job ({', '.join(_COLUMNS)}) "
+    f"values ({', '.join('?' * len(_COLUMNS))}) on conflict (id) do nothing"
 )
 
 
-def insert(db: sqlite3.Connection, job: NewJob) -> bool:
+def insert(db: Connection, job: Job) -> bool:
     """Write one job. False: the same job is there already (its id is an idempotency key).
 
     Raises ValueError if the id belongs to another task or to other arguments.
     """
-    if db.execute(_INSERT, tuple(job)).rowcount:  # sqlite3 binds a plain tuple faster
+    if db.execute(_INSERT, _row(job)).rowcount:
         return True
     there = find(db, job.id)
-    if there is not None and tuple(there)[2:5] != job[1:4]:
+    if there is not None and tuple(there)[2:5] != (job.queue, job.task, job.arguments):
         taken = f"{there['task']}{there['arguments']} in queue {there['queue']!r}"
         raise ValueError(f"task_id {job.id!r} is taken by {taken}")
     return False
 
 
-_CLAIM = """
+_CLAIM = f"""
     update miniasgi_job set state = 'running', owner = ?, attempt = attempt + 1, started_at = ?
     where seq in (
         select seq from miniasgi_job where queue = ? and state = 'ready'
         and not exists (select 1 from miniasgi_paused as p where p.queue = miniasgi_job.queue)
         order by priority desc, seq limit ?)
-    returning id, task, arguments, owner, attempt, retries, unknown_at, priority, seq, expires_at
+    returning {", ".join(_COLUMNS)}, seq
 """
 
 
-def claim(db: sqlite3.Connection, queue: str, owner: str, limit: int, now: float) -> list[Job]:
+def claim(db: Connection, queue: str, owner: str, limit: int, now: float) -> list[Job]:
     """Take up to ``limit`` ready jobs, the most urgent first; what has expired is revoked."""
     rows = db.execute(_CLAIM, (owner, now, queue, limit)).fetchall()
-    if len(rows) > 1:  # RETURNING promises no order
-        rows.sort(key=lambda row: (-row["priority"], row["seq"]))
-    jobs = []
-    for row in rows:
-        job = Job(*row[:7])
-        if row["expires_at"] is not None and row["expires_at"] <= now:
-            settle(db, job, Outcome("revoked", error="expired", attempts=1), now)
-        else:
-            jobs.append(job)
-    return jobs + claim(db, queue, owner, limit - len(jobs), now) if len(jobs) < len(rows) else jobs
+    rows.sort(key=lambda row: (-row["priority"], row["seq"]))  # RETURNING promises no order
+    jobs = [Job(*row[:-1]) for row in rows]
+    late = [job for job in jobs if job.expires_at is not None and job.expires_at <= now]
+    for job in late:
+        settle(db, job, EXPIRED, now)
+    return [job for job in jobs if job not in late] if late else jobs
 
 
-def settle(db: sqlite3.Connection, job: Job, outcome: Outcome, now: float) -> bool:
+_SETTLE = """
+    update miniasgi_job set state = case when revoking then 'revoked' else ? end,
+    result = ?, error = ?, traceback = ?, due_at = ?, unknown_at = ?, retries = retries + ?,
+    attempt = attempt - ?, owner = null, started_at = ?,
+    settled_at = case when revoking then ? else ? end
+    where id = ? and owner = ? and attempt = ?
+"""
+
+
+def settle(db: Connection, job: Job, outcome: Outcome, now: float) -> bool:
     """Write how the attempt ended. False: the job is not this owner's attempt any more."""
     ended = None if outcome.brings_work else now
-    return bool(
-        db.execute(
-            "update miniasgi_job set state = case when revoking then 'revoked' else ? end,"
-            "result = ?, error = ?, traceback = ?, due_at = ?, unknown_at = ?,"
-            "retries = retries + ?, attempt = attempt - ?, owner = null, started_at = ?,"
-            "settled_at = case when revoking then ? else ? end "
-            "where id = ? and owner = ? and attempt = ?",
-            (*outcome, job.started_at or None, now, ended, job.id, job.owner, job.attempt),
-        ).rowcount
-    )
+    fence = (job.id, job.owner, job.attempt)
+    row = (*outcome, job.started_at or None, now, ended, *fence)
+    return job.settled or bool(db.execute(_SETTLE, row).rowcount)
 
 
-def mark_running(db: sqlite3.Connection, job: Job) -> None:
+def mark_running(db: Connection, job: Job) -> None:
     """Say of a job that was born held that its code has begun."""
     db.execute(
         "update miniasgi_job set state = 'running', started_at = ? "
@@ -223,13 +218,13 @@ def mark_running(db: sqlite3.Connection, job: Job) -> None:
     )
 
 
-def withdraw(db: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
+def withdraw(db: Connection, jobs: Sequence[Job]) -> None:
     """Take back what was accepted a moment ago and has not begun."""
     sql = "delete from miniasgi_job where id = ? and owner = ? and state = 'held'"
     db.executemany(sql, [(job.id, job.owner) for job in jobs])
 
 
-def promote(db: sqlite3.Connection, queue: str, now: float) -> None:
+def promote(db: Connection, queue: str, now: float) -> None:
     """Make ready what has become due, a thousand at a time so that nobody waits long."""
     db.execute(
         "update miniasgi_job set state = 'ready' where seq in (select seq from miniasgi_job "
@@ -238,58 +233,57 @@ def promote(db: sqlite3.Connection, queue: str, now: float) -> None:
     )
 
 
-def owners(db: sqlite3.Connection, queue: str) -> list[str]:
+def owners(db: Connection, queue: str) -> list[str]:
     sql = "select distinct owner from miniasgi_job where owner is not null and queue = ?"
     return [row[0] for row in db.execute(sql, (queue,)).fetchall()]
 
 
+_RECOVER = """
+    update miniasgi_job set owner = null, crashes = crashes + 1,
+    error = 'worker died, ' || (crashes + 1) || ' times so far',
+    state = case when revoking then 'revoked' when crashes + 1 >= :max_crashes then 'failure'
+        when crashes then 'scheduled' else 'ready' end,
+    settled_at = case when revoking or crashes + 1 >= :max_crashes then :now end,
+    due_at = :now + case when crashes then min(60, 1 << min(crashes - 1, 6)) else 0 end
+    where owner = :owner and queue = :queue
+"""
+
+
 def recover(
-    db: sqlite3.Connection,
+    db: Connection,
     queue: str,
     is_alive: Callable[[str], bool],
     max_crashes: int | None,
     now: float,
 ) -> int:
-    """Give back the jobs of dead owners; one that has crashed too often is a failure."""
+    """Give back the jobs of dead owners: at once, from the second crash on with a backoff.
+
+    One that has crashed ``max_crashes`` times is a failure.
+    """
+    limits = {"queue": queue, "max_crashes": max_crashes or 1 << 62, "now": now}
     dead = [owner for owner in owners(db, queue) if not is_alive(owner)]
-    sql = "select id, crashes + 1, revoking from miniasgi_job where owner = ? and queue = ?"
-    jobs = [row for owner in dead for row in db.execute(sql, (owner, queue)).fetchall()]
-    for id, crashes, revoking in jobs:
-        wait = crash_backoff(crashes)
-        state, ended = "scheduled" if wait else "ready", None
-        if revoking:
-            state, ended = "revoked", now
-        elif max_crashes is not None and crashes >= max_crashes:
-            state, ended = "failure", now
-        db.execute(
-            "update miniasgi_job set state = ?, settled_at = ?, crashes = ?, due_at = ?,"
-            "error = ?, owner = null where id = ?",
-            (state, ended, crashes, now + wait, f"worker died, {crashes} times so far", id),
-        )
-    return len(jobs)
+    return db.executemany(_RECOVER, [{"owner": owner, **limits} for owner in dead]).rowcount
 
 
-def forgive(db: sqlite3.Connection, owner: str) -> None:
+def forgive(db: Connection, owner: str) -> None:
     """The owner is about to exit by its own will: the recovery will not count as a crash."""
     db.execute("update miniasgi_job set crashes = crashes - 1 where owner = ?", (owner,))
 
 
-def delete(
-    db: sqlite3.Connection, state: str, before: float, queue: str | None = None, limit: int = 2000
-) -> int:
+def delete(db: Connection, state: str, before: float, limit: int = 2000) -> int:
     """Delete up to ``limit`` unowned jobs that are in ``state`` since before a moment."""
     some = (
         "select seq from miniasgi_job where state = ? and owner is null "
-        "and coalesce(settled_at, created_at) <= ? and queue = coalesce(?, queue) limit ?"
+        "and coalesce(settled_at, created_at) <= ? limit ?"
     )
     sql = f"delete from miniasgi_job where seq in ({some})"
-    return db.execute(sql, (state, before, queue, limit)).rowcount
+    return db.execute(sql, (state, before, limit)).rowcount
 
 
 # What people ask of it
 
 
-def revoke(db: sqlite3.Connection, id: str, now: float) -> bool:
+def revoke(db: Connection, id: str, now: float) -> bool:
     """Waiting: it never runs. Owned: its owner is asked to cancel it. False: it has ended."""
     sql = (
         "update miniasgi_job set revoking = 1,"
@@ -299,7 +293,7 @@ def revoke(db: sqlite3.Connection, id: str, now: float) -> bool:
     return bool(db.execute(sql, (now, id)).rowcount)
 
 
-def retry(db: sqlite3.Connection, ids: Sequence[str]) -> int:
+def retry(db: Connection, ids: Sequence[str]) -> int:
     """Make failed or revoked jobs ready again, as new: counted from the start."""
     return db.executemany(
         "update miniasgi_job set state = 'ready', retries = 0, crashes = 0, revoking = 0,"
@@ -309,42 +303,44 @@ def retry(db: sqlite3.Connection, ids: Sequence[str]) -> int:
     ).rowcount
 
 
-def forget(db: sqlite3.Connection, id: str) -> bool:
+def forget(db: Connection, id: str) -> bool:
     sql = "delete from miniasgi_job where id = ? and settled_at is not null"
     return bool(db.execute(sql, (id,)).rowcount)
 
 
-def pause(db: sqlite3.Connection, queue: str) -> None:
+def pause(db: Connection, queue: str) -> None:
     db.execute("insert or ignore into miniasgi_paused values (?)", (queue,))
 
 
-def resume(db: sqlite3.Connection, queue: str) -> None:
+def resume(db: Connection, queue: str) -> None:
     db.execute("delete from miniasgi_paused where queue = ?", (queue,))
 
 
 # Looking
 
 
-def outlook(db: sqlite3.Connection, queue: str) -> tuple[bool, float | None]:
-    """Is a job ready, and when is the next one due?"""
+def outlook(db: Connection, queue: str) -> tuple[bool, float | None]:
+    """Can a job be claimed, and when is the next one due?"""
     ready = "select 1 from miniasgi_job where queue = ?1 and state = 'ready'"
+    paused = "select 1 from miniasgi_paused where queue = ?1"
     due = "select min(due_at) from miniasgi_job where queue = ?1 and state = 'scheduled'"
-    row = db.execute(f"select exists ({ready}), ({due})", (queue,)).fetchone()
-    return bool(row[0]), row[1]
+    sql = f"select exists ({ready}) and not exists ({paused}), ({due})"
+    claimable, due_at = db.execute(sql, (queue,)).fetchone()
+    return bool(claimable), due_at
 
 
-def revoking(db: sqlite3.Connection, owner: str) -> list[str]:
+def revoking(db: Connection, owner: str) -> list[str]:
     sql = "select id from miniasgi_job where owner = ? and revoking"
     return [row[0] for row in db.execute(sql, (owner,)).fetchall()]
 
 
-def find(db: sqlite3.Connection, id: str) -> Row | None:
+def find(db: Connection, id: str) -> Row | None:
     row: Row | None = db.execute("select * from miniasgi_job where id = ?", (id,)).fetchone()
     return row
 
 
 def select(
-    db: sqlite3.Connection, *, limit: int = 50, before: int | None = None, **equal: Any
+    db: Connection, *, limit: int = 50, before: int | None = None, **equal: Any
 ) -> list[Row]:
     """Jobs whose columns have these values, newest first; ``before``: the seq of the last seen."""
     where = ["seq < ?", *(f"{column} = ?" for column in equal)]
@@ -352,15 +348,12 @@ def select(
     return db.execute(sql, (before or 1 << 62, *equal.values(), limit)).fetchall()
 
 
-def counts(db: sqlite3.Connection) -> dict[str, dict[str, Any]]:
-    """For each queue: jobs by state, since when the oldest ready one waits, is it paused."""
-    found: dict[str, dict[str, Any]] = {}
-    sql = "select queue, state, count(*), min(created_at) from miniasgi_job group by queue, state"
-    paused = [row[0] for row in db.execute("select queue from miniasgi_paused").fetchall()]
-    rows = [tuple(row) for row in db.execute(sql).fetchall()]
-    for queue, state, count, oldest in rows + [(queue, "ready", 0, None) for queue in paused]:
-        empty: dict[str, Any] = {"jobs": {}, "waiting_since": None, "paused": queue in paused}
-        about = found.setdefault(queue, empty)
-        about["jobs"].setdefault(state, count)
-        about["waiting_since"] = oldest if state == "ready" and count else about["waiting_since"]
-    return found
+def counts(db: Connection) -> list[Row]:
+    """One row a queue: its jobs by state, since when the oldest ready one waits, is it paused."""
+    sums = ", ".join(f"sum(state = '{state}') as {state}" for state in STATES)
+    oldest = "min(case when state = 'ready' then created_at end) as waiting_since"
+    paused = "queue in (select queue from miniasgi_paused) as paused"
+    jobs = "select queue, state, created_at from miniasgi_job"
+    both = f"{jobs} union all select queue, '', null from miniasgi_paused"
+    sql = f"select queue, {sums}, {oldest}, {paused} from ({both}) group by queue order by queue"
+    return db.execute(sql).fetchall()

@@ -19,19 +19,37 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import update_wrapper
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any, Literal
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, Unpack, overload
 
+from miniasgi.concurrency import is_async_callable
 from miniasgi.queue import store
-from miniasgi.queue.jobs import Function, current_job
+from miniasgi.queue.jobs import Function, current_job, settling
 from miniasgi.queue.promises import Promise
 from miniasgi.queue.results import AsyncResult
-from miniasgi.queue.store import NewJob, Outcome
+from miniasgi.queue.store import Job, Outcome
 from miniasgi.queue.worker import Worker
 from miniasgi.queue.writer import Writer
 
 DAY = 86_400.0
+P = ParamSpec("P")
+
+
+class Settings(TypedDict, total=False):
+    """What a task may say of itself; durations are seconds.
+
+    ``max_retries=None`` is without end. ``timeout`` cancels an ``async def``; a thread is only
+    reported. Higher ``priority`` first.
+    """
+
+    name: str
+    max_retries: int | None
+    retry_backoff: float
+    retry_backoff_max: float
+    timeout: float | None
+    priority: int
 
 
 @dataclass(frozen=True)
@@ -49,60 +67,56 @@ class Options:
     expires: datetime | float | None = None
 
 
-class Task:
+class Task(Function, Generic[P]):
     """A function of the queue. Called it is the plain function; `delay` makes a job of it."""
 
-    def __init__(self, queue: "Queue", function: Function, priority: int) -> None:
+    def __init__(self, queue: "Queue", func: Callable[..., Any], **settings: Any) -> None:
+        super().__init__(settings.pop("name", func.__name__), func, **settings)
+        update_wrapper(self, func)
         self.queue = queue
-        self.name = function.name
-        self.function = function
-        self.priority = priority
         self._options = Options()
-        self.__wrapped__ = function.func
-        self.__name__ = function.name
-        self.__doc__ = function.func.__doc__
 
     def __repr__(self) -> str:
         return f"Task({self.name!r} of {self.queue!r})"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function.func(*args, **kwargs)
+        return self.func(*args, **kwargs)
 
-    def options(self, **options: Any) -> "Task":
+    def options(self, **options: Any) -> "Task[P]":
         """The same task with options: ``task.options(countdown=60).delay(...)``. See `Options`."""
         other = copy.copy(self)
         other._options = replace(self._options, **options)
         return other
 
-    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult:
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
         """Put a job into the queue: when this returns it is on disk. Blocks for one commit."""
-        new = self._new(args, kwargs)
-        self.queue.writer.run(lambda db: store.insert(db, new), wakes=True)
-        return self.queue.AsyncResult(new.id)
+        job = self._job(args, kwargs)
+        self.queue.writer.run(store.insert, job, wakes=True)
+        return self.queue.AsyncResult(job.id)
 
-    async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult:
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
         """The same, awaited: many callers share one commit and the loop is never blocked."""
-        new = self._new(args, kwargs)
-        await self.queue.writer.arun(lambda db: store.insert(db, new), wakes=True)
-        return self.queue.AsyncResult(new.id)
+        job = self._job(args, kwargs)
+        await self.queue.writer.arun(store.insert, job, wakes=True)
+        return self.queue.AsyncResult(job.id)
 
     def apply_async(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult:
         """Celery's spelling of ``options(...).delay(...)``."""
-        return self.options(**options).delay(*args, **(kwargs or {}))
+        return Task.delay(self.options(**options), *args, **(kwargs or {}))
 
     async def aapply_async(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult:
-        return await self.options(**options).adelay(*args, **(kwargs or {}))
+        return await Task.adelay(self.options(**options), *args, **(kwargs or {}))
 
     def __background__(self, *args: Any, **kwargs: Any) -> Promise:
         queue = self.queue
-        new = self._new(args, kwargs)
-        return Promise(queue.writer, self.function, new, queue.running_worker, queue.hold)
+        job = self._job(args, kwargs)
+        return Promise(queue.writer, self, job, queue.running_worker, queue.hold)
 
-    async def accept(self, *args: Any, **kwargs: Any) -> Promise:
+    async def accept(self, *args: P.args, **kwargs: P.kwargs) -> Promise:
         """Promise a job now, for a response of Starlette or FastAPI that is sent later.
 
         Give what this returns to ``background_tasks.add_task(job)``.
@@ -111,15 +125,15 @@ class Task:
         await promise.accept()
         return promise
 
-    def _new(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
+    def _job(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
         options = self._options
         now = time.time()
         due_at = _moment(options.eta, 0.0) or _moment(options.countdown, now)
-        return NewJob(
+        return Job(
             options.task_id or new_id(now),
             self.queue.name,
             self.name,
-            self.function.signature.encode(args, kwargs),
+            self.signature.encode(args, kwargs),
             "ready" if due_at is None or due_at <= now else "scheduled",
             self.priority if options.priority is None else options.priority,
             now,
@@ -128,11 +142,11 @@ class Task:
         )
 
 
-class AsyncTask(Task):
+class AsyncTask(Task[P]):
     """An ``async def`` task, recognised as one by whoever asks (Starlette does)."""
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return await self.function.func(*args, **kwargs)
+        return await self.func(*args, **kwargs)
 
 
 def _moment(when: datetime | float | None, origin: float) -> float | None:
@@ -176,42 +190,39 @@ class Queue:
         self.max_crashes = max_crashes
         self.hold = hold
         self.keep = {"success": result_ttl, "revoked": result_ttl, "failure": failure_ttl}
-        self.tasks: dict[str, Task] = {}
-        self._functions: dict[str, Function] = {}
+        self.tasks: dict[str, Task[Any]] = {}
         self._workers: list[Worker] = []
         self.writer = Writer.at(broker_path(self.broker), durability, lock_timeout)
 
     def __repr__(self) -> str:
         return f"Queue({self.name!r}, {self.broker!r})"
 
+    @overload
+    def task(self, func: Callable[P, Any], /) -> Task[P]: ...
+
+    @overload
     def task(
-        self,
-        func: Callable[..., Any] | None = None,
-        *,
-        max_retries: int | None = 0,
-        retry_backoff: float = 1.0,
-        retry_backoff_max: float = 600.0,
-        timeout: float | None = None,
-        priority: int = 0,
-        name: str | None = None,
-        bind: bool = False,
-    ) -> Any:
+        self, *, bind: Literal[True], **settings: Unpack[Settings]
+    ) -> Callable[[Callable[Concatenate[Any, P], Any]], Task[P]]: ...
+
+    @overload
+    def task(
+        self, *, bind: Literal[False] = False, **settings: Unpack[Settings]
+    ) -> Callable[[Callable[P, Any]], Task[P]]: ...
+
+    def task(self, func: Any = None, **settings: Any) -> Any:
         """Make a function a `Task`: ``@queue.task`` or ``@queue.task(max_retries=3)``.
 
-        ``max_retries=None`` is without end. ``timeout`` cancels an ``async def``; a thread is only
-        reported. Higher ``priority`` first. ``bind`` passes the job first: ``self.id, .attempt``.
+        See `Settings`. ``bind=True`` passes the job first: ``self.id, self.attempt``.
         """
 
-        def register(func: Callable[..., Any]) -> Task:
-            called = name or func.__name__
-            if called in self.tasks:
-                raise ValueError(f"{self!r} has a task named {called!r}: give this one a name=")
-            retry = (max_retries, retry_backoff, retry_backoff_max)
-            function = Function(called, func, bind, *retry, timeout)
-            cls = AsyncTask if function.is_async else Task
-            self._functions[called] = function
-            self.tasks[called] = cls(self, function, priority)
-            return self.tasks[called]
+        def register(func: Callable[..., Any]) -> Task[Any]:
+            kind = AsyncTask if is_async_callable(func) else Task
+            task: Task[Any] = kind(self, func, **settings)
+            if task.name in self.tasks:
+                raise ValueError(f"{self!r} has a task named {task.name!r}: give this one a name=")
+            self.tasks[task.name] = task
+            return task
 
         return register if func is None else register(func)
 
@@ -222,7 +233,7 @@ class Queue:
     async def worker(self, concurrency: int = 4, grace: float = 30.0) -> AsyncIterator[Worker]:
         """Run this queue's jobs here while the block is open; needs asyncio. See `Worker`."""
         limits = (self.max_crashes, self.keep, concurrency, grace)
-        worker = Worker(self.writer, self.name, self._functions, *limits)
+        worker = Worker(self.writer, self.name, self.tasks, *limits)
         async with worker:
             self._workers.append(worker)
             try:
@@ -249,10 +260,8 @@ class Queue:
         job = current_job.get()
         with self.writer.transaction() as connection:
             yield connection
-            if job is not None and not job.settled:
-                done = Outcome("success", "null")
-                if not store.settle(connection, job, done, time.time()):
-                    raise RuntimeError(f"job {job.id} is not this attempt's any more")
+            if job is not None and not settling(job, Outcome("success", "null"))(connection):
+                raise RuntimeError(f"job {job.id} is not this attempt's any more")
         if job is not None:
             job.settled = True
 

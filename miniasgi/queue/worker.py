@@ -18,14 +18,13 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from socket import socket
 from sqlite3 import Connection
 
 from miniasgi.events import tell
 from miniasgi.queue import store
 from miniasgi.queue.errors import QueueUnavailable
-from miniasgi.queue.jobs import Function, unknown
-from miniasgi.queue.owners import Owner, is_alive, living
+from miniasgi.queue.jobs import Function, settling, unknown
+from miniasgi.queue.owners import Owner, is_alive, living, open_port
 from miniasgi.queue.store import Job, Outcome
 from miniasgi.queue.writer import Writer
 
@@ -34,7 +33,6 @@ logger = logging.getLogger("miniasgi.queue")
 _GIVEN_BACK = Outcome("ready", error="given back: its worker stopped")
 _NOT_BEGUN = Outcome("ready", attempts=1)
 _REVOKED = Outcome("revoked", error="revoked while it ran")
-_BY_ITSELF = asyncio.CancelledError("the task cancelled itself")
 
 
 @dataclass(slots=True, eq=False)
@@ -42,11 +40,11 @@ class Slot:
     """One job that runs here."""
 
     job: Job
-    context: Context
-    function: Function | None = None
-    born_held: bool = False  # its row does not say yet that it runs
-    task: asyncio.Task[Outcome] | None = None
-    if_cancelled: Outcome | BaseException = _BY_ITSELF
+    function: Function | None
+    promise: object = None  # kept, so that it ticks
+    task: asyncio.Task[None] | None = None
+    cancellable: bool = False  # its code runs on the loop
+    if_cancelled: Outcome | None = None
     warned: bool = False
 
 
@@ -67,25 +65,25 @@ class Worker:
     grace: float
     slots: dict[str, Slot] = field(default_factory=dict, init=False)
 
-    def __post_init__(self) -> None:
+    async def __aenter__(self) -> "Worker":
         self._free = self.concurrency
         self._stopping = False
         self._chores_at = self._delete_at = 0.0
-
-    async def __aenter__(self) -> "Worker":
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()  # what is claimed runs in a copy of it
         self._rang = asyncio.Event()
         self._empty = asyncio.Event()
-        self._owner, self._socket = await asyncio.to_thread(self._open)
+        self._socket = open_port()
+        self._owner = await asyncio.to_thread(self._open)
         self._loop.add_reader(self._socket, self._hear)
         self._serving = self._loop.create_task(self._serve())
         return self
 
-    def _open(self) -> tuple[Owner, socket]:
-        self.writer.read(lambda db: store.outlook(db, self.queue))  # raises if it is unfit
+    def _open(self) -> Owner:
+        self.writer.read(store.outlook, self.queue)  # raises if it is unfit
         living(self.writer.directory, "queue")  # clears away what the dead left
-        owner = Owner(self.writer.directory, "worker", f"{self.queue} {self.concurrency}")
-        return owner, self.writer.bell.listen(owner.name)
+        about, port = f"{self.queue} {self.concurrency}", self._socket.getsockname()[1]
+        return Owner(self.writer.directory, "worker", about, port)
 
     async def __aexit__(self, *exc: object) -> None:
         self._stopping = True
@@ -93,7 +91,6 @@ class Worker:
         await self._serving
         self._loop.remove_reader(self._socket)
         self._socket.close()
-        (self.writer.directory / f"{self._owner.name}.sock").unlink(missing_ok=True)
         await self._wait_empty(self.grace)
         for slot in list(self.slots.values()):
             self._cancel(slot, _GIVEN_BACK)
@@ -112,7 +109,7 @@ class Worker:
 
     def forgive(self) -> None:
         """Before the process exits with threads at work: their jobs did not crash it."""
-        self.writer.run(lambda db: store.forgive(db, self._owner.name))
+        self.writer.run(store.forgive, self._owner.name)
 
     # Looking
 
@@ -138,54 +135,49 @@ class Worker:
         if time.monotonic() >= self._chores_at:
             await self._do_chores()
             self._chores_at = time.monotonic() + 1.0
-        ready, due_at = self.writer.read(lambda db: store.outlook(db, self.queue))
+        ready, due_at = self.writer.read(store.outlook, self.queue)
         now = time.time()
         if due_at is not None and due_at <= now:
-            await self.writer.arun(lambda db: store.promote(db, self.queue, now))
+            await self.writer.arun(store.promote, self.queue, now)
             ready = True
         if ready and self._free > 0:
             reserved, self._free = self._free, 0
-            name, jobs = self._owner.name, []
+            jobs: list[Job] = []
             try:
-                jobs = await self.writer.arun(
-                    lambda db: store.claim(db, self.queue, name, reserved, now)
-                )
+                jobs = await self.writer.arun(self._claim, reserved)
             finally:
                 self._free += reserved - len(jobs)
             for job in jobs:
-                self._begin(Slot(job, copy_context()))
+                self._begin(job, self._context.copy())
+            if not jobs:  # another one was quicker, or what was ready has expired
+                return 0.0
         chores = self._chores_at - time.monotonic()
         return chores if due_at is None else min(chores, due_at - now)
 
+    def _claim(self, db: Connection, limit: int) -> list[Job]:
+        return store.claim(db, self.queue, self._owner.name, limit, time.time())
+
     async def _do_chores(self) -> None:
-        writer, name = self.writer, self._owner.name
+        writer = self.writer
         alive = partial(is_alive, writer.directory)
-        owners = writer.read(lambda db: store.owners(db, self.queue))
-        if not all(alive(owner) for owner in owners):
-            max_crashes, now = self.max_crashes, time.time()
-            recovered = await writer.arun(
-                lambda db: store.recover(db, self.queue, alive, max_crashes, now), wakes=True
-            )
-            logger.warning("recovered %d jobs of dead owners", recovered)
-        for id in writer.read(lambda db: store.revoking(db, name)):
+        if not all(map(alive, writer.read(store.owners, self.queue))):
+            limits = (self.max_crashes, time.time())
+            found = await writer.arun(store.recover, self.queue, alive, *limits, wakes=True)
+            logger.warning("recovered %d jobs of dead owners", found)
+        for id in writer.read(store.revoking, self._owner.name):
             if id in self.slots:
                 self._cancel(self.slots[id], _REVOKED)
         for slot in list(self.slots.values()):
-            await self._look_at(slot)
+            self._report(slot)
         if time.monotonic() >= self._delete_at:
             for state, seconds in self.keep.items():
-                delete = partial(store.delete, state=state, before=time.time() - seconds)
-                while await writer.arun(delete):
+                while await writer.arun(store.delete, state, time.time() - seconds):
                     pass
             self._delete_at = time.monotonic() + 60.0
 
-    async def _look_at(self, slot: Slot) -> None:
-        job, function = slot.job, slot.function
+    def _report(self, slot: Slot) -> None:
+        job, timeout = slot.job, slot.function.timeout if slot.function else None
         running = time.time() - (job.started_at or time.time())
-        if slot.born_held and running > 1:
-            slot.born_held = False
-            await self.writer.arun(lambda db: store.mark_running(db, job))
-        timeout = function.timeout if function else None
         if timeout is not None and running > timeout and not (slot.task or slot.warned):
             slot.warned = True
             said = "job %s (%s) runs longer than %g s, in a thread that cannot be stopped"
@@ -193,113 +185,94 @@ class Worker:
 
     # Running
 
-    def take(self, job: Job, context: Context) -> bool:
+    def take(self, job: Job, promise: object) -> bool:
         """Run a job that this process has accepted, if a slot is free. Else False."""
         with suppress(RuntimeError):
             if asyncio.get_running_loop() is self._loop and self._free > 0 and not self._stopping:
                 self._free -= 1
-                self._begin(Slot(job, context, born_held=True))
+                self._begin(job, copy_context(), promise)
                 return True
         return False
 
-    def _begin(self, slot: Slot) -> None:
-        job = slot.job
-        self.slots[job.id] = slot
-        function = slot.function = self.functions.get(job.task)
-        if self._stopping:
-            self._settle(slot, _NOT_BEGUN)
-        elif function is None:
-            self._settle(slot, unknown(job, self.functions))
-        elif not function.is_async:
-            # A daemon, so that one that is stuck does not keep the process. It goes on to the next
-            # job by itself, so that under load no thread has to be made.
-            threading.Thread(target=self._work_through, args=(slot,), daemon=True).start()
+    def _begin(self, job: Job, context: Context, promise: object = None) -> None:
+        slot = self.slots[job.id] = Slot(job, self.functions.get(job.task), promise)
+        if slot.function is None or slot.function.is_async or self._stopping:
+            slot.task = self._loop.create_task(self._run(slot), context=context)
         else:
-            slot.task = self._loop.create_task(function.run(job), context=slot.context)
-            timer = None
-            if (timeout := function.timeout) is not None:
-                late = TimeoutError(f"ran longer than {timeout:g} s")
-                timer = self._loop.call_later(timeout, self._cancel, slot, late)
-            slot.task.add_done_callback(partial(self._ended, slot, function, timer))
+            # A daemon, so that one that is stuck does not keep the process.
+            run = partial(self._work_in_thread, slot, context)
+            threading.Thread(target=run, daemon=True).start()
 
-    def _cancel(self, slot: Slot, then: Outcome | BaseException) -> None:
-        if slot.task is not None and not slot.task.done():
+    async def _run(self, slot: Slot) -> None:
+        if self._stopping:
+            outcome = _NOT_BEGUN
+        elif slot.function is None:
+            outcome = unknown(slot.job, self.functions)
+        else:
+            slot.cancellable = True
+            try:
+                outcome = await slot.function.run(slot.job)
+            except GeneratorExit:
+                raise
+            except BaseException as exc:  # most of all a cancel: ours, or the code's own
+                outcome = slot.if_cancelled or slot.function.failed(slot.job, exc)
+            slot.cancellable = False
+        jobs: list[Job] = []
+        settle = settling(slot.job, outcome)
+        with suppress(QueueUnavailable):
+            wakes = outcome.brings_work
+            jobs = await self.writer.arun(
+                self._exchange, slot.job, settle, wakes=wakes, surely=settle
+            )
+        tell("job.settled", slot.job.task)
+        self._next(slot, jobs)
+
+    def _cancel(self, slot: Slot, then: Outcome) -> None:
+        if slot.task is not None and slot.cancellable:
             slot.if_cancelled = then
             slot.task.cancel()
 
-    def _ended(
-        self,
-        slot: Slot,
-        function: Function,
-        timer: asyncio.TimerHandle | None,
-        task: asyncio.Task[Outcome],
-    ) -> None:
-        slot.task = None
-        if timer is not None:
-            timer.cancel()
-        found = slot.if_cancelled if task.cancelled() else task.exception() or task.result()
-        if isinstance(found, BaseException):
-            found = slot.context.run(function.failed, slot.job, found)
-        self._settle(slot, found)
+    def _work_in_thread(self, slot: Slot, context: Context) -> None:
+        """Run a ``def`` job, and the next ones as long as they are ``def`` too.
 
-    # Settling
-
-    def _settle(self, slot: Slot, outcome: Outcome) -> None:
-        future: asyncio.Future[tuple[bool, list[Job]]] = self._loop.create_future()
-        future.add_done_callback(partial(self._settled, slot, outcome))
-        work = partial(self._settle_and_claim, job=slot.job, outcome=outcome)
-        self.writer.post(work, outcome.brings_work, future)
-
-    def _settled(
-        self, slot: Slot, outcome: Outcome, future: asyncio.Future[tuple[bool, list[Job]]]
-    ) -> None:
-        self._next(slot, self._conclude(slot, outcome, future.result))
-
-    def _work_through(self, slot: Slot) -> None:
-        """In a thread: run the job, settle it and take the next, as long as that is a ``def``."""
-        while slot.function is not None:
-            outcome = slot.context.run(slot.function.run_in_thread, slot.job)
-            work = partial(self._settle_and_claim, job=slot.job, outcome=outcome)
-            settle = partial(self.writer.run, work, outcome.brings_work)
-            jobs = self._conclude(slot, outcome, settle)
+        So that under load no thread has to be made, and nobody waits for the loop.
+        """
+        while True:
+            jobs = context.run(self._run_in_thread, slot)
             function = self.functions.get(jobs[0].task) if jobs else None
             if function is None or function.is_async or self._stopping:
-                with suppress(RuntimeError):  # the loop is closed: the process is about to end
-                    self._loop.call_soon_threadsafe(self._next, slot, jobs)
-                return
-            done, slot = slot, Slot(jobs[0], copy_context(), function)
+                break
+            done, slot = slot, Slot(jobs[0], function)
+            context = self._context.copy()
             self.slots[slot.job.id] = slot
             self.slots.pop(done.job.id, None)
+        with suppress(RuntimeError):  # the loop is closed: the process is about to end
+            self._loop.call_soon_threadsafe(self._next, slot, jobs)
 
-    def _settle_and_claim(
-        self, db: Connection, job: Job, outcome: Outcome
-    ) -> tuple[bool, list[Job]]:
-        now = time.time()
-        written = job.settled or store.settle(db, job, outcome, now)
-        name, limit = self._owner.name, 0 if self._stopping else 1
-        return written, store.claim(db, self.queue, name, limit, now) if limit else []
-
-    def _conclude(
-        self, slot: Slot, outcome: Outcome, settle: Callable[[], tuple[bool, list[Job]]]
-    ) -> list[Job]:
-        """What the commit said; returns the jobs that it claimed."""
-        job, now = slot.job, time.time()
-        try:
-            written, jobs = settle()
-        except QueueUnavailable as exc:
-            logger.error("job %s ended, and that cannot be written yet: %s", job.id, exc)
-            self.writer.post(lambda db: store.settle(db, job, outcome, now), outcome.brings_work)
-            return []
-        if not written:
-            logger.warning("job %s was not ours any more: its outcome is dropped", job.id)
-        slot.context.run(tell, "job.settled", job.task)
+    def _run_in_thread(self, slot: Slot) -> list[Job]:
+        assert slot.function is not None
+        outcome = slot.function.run_in_thread(slot.job)
+        jobs: list[Job] = []
+        settle = settling(slot.job, outcome)
+        with suppress(QueueUnavailable):
+            wakes = outcome.brings_work
+            jobs = self.writer.run(self._exchange, slot.job, settle, wakes=wakes, surely=settle)
+        tell("job.settled", slot.job.task)
         return jobs
+
+    def _exchange(
+        self, db: Connection, job: Job, settle: Callable[[Connection], bool]
+    ) -> list[Job]:
+        """One job for the next, in one commit."""
+        if not settle(db):
+            logger.warning("job %s was not ours any more: its outcome is dropped", job.id)
+        return [] if self._stopping else self._claim(db, 1)
 
     def _next(self, slot: Slot, jobs: list[Job]) -> None:
         """The slot's next job, or the slot is free."""
         self.slots.pop(slot.job.id, None)
         for job in jobs:
-            self._begin(Slot(job, copy_context()))
+            self._begin(job, self._context.copy())
         if not jobs:
             self._free += 1
             self._rang.set()  # a bell may have rung while no slot was free

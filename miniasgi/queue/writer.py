@@ -5,10 +5,10 @@ commits it as one transaction (group commit), so that 32 callers share one fsync
 during an fsync is the next batch. A caller in a thread of its own, with nobody else waiting,
 commits there and saves two changes of thread.
 
-Rules of this file: a batch in which one operation fails is done again with a savepoint around each,
-and one whose transaction fails (a full disk) one by one, so nobody fails for a neighbour. Who has
-waited for the file's lock for ``lock_timeout`` gets QueueUnavailable, and the operation is
-withdrawn, not done later.
+Rules of this file: a batch that fails is done again in halves, so nobody fails for a neighbour and
+a full disk refuses no more than it must. Who has waited for ``lock_timeout`` gets QueueUnavailable,
+and the operation is withdrawn, not done later; but what must be done *surely* (a job has ended) is
+tried again until it can be. Whatever happens in the thread, nobody is left waiting.
 """
 
 import asyncio
@@ -18,28 +18,61 @@ import os
 import sqlite3
 import threading
 import time
-import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.files import File
-from miniasgi.queue.operations import Future, Operation, Work, tell
-from miniasgi.queue.owners import Owner, living
-from miniasgi.queue.wakeup import Bell
+from miniasgi.queue.owners import Bell, Owner
 
 logger = logging.getLogger("miniasgi.queue")
 T = TypeVar("T")
+Work = Callable[..., T]
 
 _exiting = threading.Event()
 #: The connection while a transaction is open here; emptied at its end, for contexts that live on.
 _transaction: ContextVar[tuple[()] | list[sqlite3.Connection]] = ContextVar(
     "transaction", default=()
 )
+
+
+@dataclass(slots=True, eq=False)
+class Operation:
+    """``work(db, *args)``, and who waits for its value: a loop, a thread, or nobody.
+
+    Who takes it first decides what becomes of it: the writer, or impatience.
+    """
+
+    work: Work[Any]
+    args: tuple[Any, ...]
+    wakes: bool  # it brings work: ring the workers' bell after the commit
+    surely: Work[Any] | None  # what is tried again if storage fails
+    future: asyncio.Future[Any] | None = None
+    done: "threading.Lock | None" = None
+    value: Any = None
+    error: BaseException | None = None
+    _turn: "threading.Lock" = field(default_factory=threading.Lock)
+
+    def take(self) -> bool:
+        return self._turn.acquire(blocking=False)
+
+    def outcome(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+    def resolve(self) -> None:
+        if self.future is not None and not self.future.done():
+            if self.error is None:
+                self.future.set_result(self.value)
+            else:
+                self.future.set_exception(self.error)
 
 
 class Writer:
@@ -65,72 +98,87 @@ class Writer:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        #: What was accepted here and is in no worker's hands; each is asked to tick every second.
-        self.promises: dict[int, weakref.ref[Any]] = {}
-        self.bell = Bell(self.directory)
-        self._starting = threading.Lock()
+        #: What was accepted here, by id; each is asked to tick every second.
+        self.promises: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        self._bell = Bell(self.directory)
+        self._starting = threading.RLock()  # a __del__ may come in between
         self._inbox: SimpleQueue[Operation | None] = SimpleQueue()
-        self._waiting: dict[Operation, float] = {}  # until when
         self._again: list[Operation] = []
+        self._tick_at = 0.0
         self._thread: threading.Thread | None = None
+        self._at_work = False  # the thread has something in hand
         self._owner: Owner | None = None
         self._warned = False
 
     # Handing in
 
-    def run(self, work: Work[T], wakes: bool = False) -> T:
-        """Commit ``work`` and return its value; blocks. Inside `transaction` it joins that."""
-        if (db := self._joined()) is not None:
-            return work(db)
-        if self._inbox.empty() and self.file.mutex.acquire(blocking=False):
-            operation = Operation(work, wakes)
-            try:
-                if alone := self.file.try_lock():
-                    self._commit_and_unlock([operation])
-            finally:
-                self.file.mutex.release()
-            if alone:
-                self._after_commit([operation])
-                return operation.outcome()  # type: ignore[no-any-return]
-        return self._run_in_turn(work, wakes)
+    def run(
+        self, work: Work[T], *args: Any, wakes: bool = False, surely: Work[Any] | None = None
+    ) -> T:
+        """Commit ``work(db, *args)`` and return its value; blocks.
 
-    def _run_in_turn(self, work: Work[T], wakes: bool) -> T:
-        operation = Operation(work, wakes)
-        operation.done = threading.Lock()
-        operation.done.acquire()
-        self._put(operation, self.file.lock_timeout)
-        operation.done.acquire()
+        Inside `transaction` it joins that. If storage fails, ``surely(db)`` is tried again later.
+        """
+        if (db := self._joined()) is not None:
+            return work(db, *args)
+        operation = Operation(work, args, wakes, surely)
+        idle = not self._at_work and self._inbox.empty()
+        if idle and self.file.take_turn(wait=False):
+            try:
+                self._commit([operation])
+            finally:
+                self.file.end_turn()
+            self._tell([operation])
+        else:
+            self._wait_for(operation)
         return operation.outcome()  # type: ignore[no-any-return]
 
-    async def arun(self, work: Work[T], wakes: bool = False) -> T:
+    def _wait_for(self, operation: Operation) -> None:
+        done = operation.done = threading.Lock()
+        done.acquire()
+        self._put(operation)
+        if not done.acquire(timeout=-1 if operation.surely else self.file.lock_timeout):
+            if operation.take():
+                raise self.file.busy()
+            done.acquire()
+
+    async def arun(
+        self, work: Work[T], *args: Any, wakes: bool = False, surely: Work[Any] | None = None
+    ) -> T:
         """The same, awaited; the loop is never blocked. A cancel withdraws what still waits."""
         if self._joined() is not None:
             raise RuntimeError("inside queue.transaction() use the plain delay(): it joins it")
-        try:
-            future: Future = asyncio.get_running_loop().create_future()
-        except RuntimeError:
-            import anyio.to_thread
+        if asyncio._get_running_loop() is None:  # trio
+            from anyio.to_thread import run_sync
 
-            return await anyio.to_thread.run_sync(self._run_in_turn, work, wakes)  # trio
-        operation = Operation(work, wakes, future)
-        self._put(operation, self.file.lock_timeout)
+            return await run_sync(lambda: self.run(work, *args, wakes=wakes, surely=surely))
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        operation = Operation(work, args, wakes, surely, future)
+        self._put(operation)
+        timer = None if surely else loop.call_later(self.file.lock_timeout, self._late, operation)
         try:
             return await future  # type: ignore[no-any-return]
         except asyncio.CancelledError:
-            operation.take()
+            if not surely:
+                operation.take()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
-    def post(self, work: Work[Any], wakes: bool = False, future: Future | None = None) -> None:
-        """Hand in what has to be done, however late; without a future also after failures.
+    def _late(self, operation: Operation) -> None:
+        if operation.take():
+            operation.error = self.file.busy()
+            operation.resolve()
 
-        Safe in a ``__del__``, in any thread.
-        """
-        self._put(Operation(work, wakes, future), float("inf"))
+    def post(self, work: Work[Any], *, wakes: bool = False) -> None:
+        """Hand in what has to be done, however late. Safe in a ``__del__``, in any thread."""
+        self._put(Operation(work, (), wakes, work))
 
-    def _put(self, operation: Operation, timeout: float) -> None:
+    def _put(self, operation: Operation) -> None:
         if _exiting.is_set():  # a thread started now would never run, and be waited for
             return
-        self._waiting[operation] = time.monotonic() + timeout
         self._inbox.put(operation)
         if self._thread is None or not self._thread.is_alive():
             with self._starting:
@@ -141,7 +189,7 @@ class Writer:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the write lock and one transaction; commits at the end, or rolls back."""
-        with self.file.locked():
+        with self.file.turn():
             with self.file.explained():
                 db = self.file.open()
                 db.execute("begin immediate")
@@ -156,7 +204,7 @@ class Writer:
                 _transaction.reset(token)
                 if db.in_transaction:
                     db.execute("rollback")
-        self.bell.ring()
+        self._bell.ring()
 
     def _joined(self) -> sqlite3.Connection | None:
         return next((db for db in _transaction.get() if db is self.file.open()), None)
@@ -166,108 +214,84 @@ class Writer:
     def _serve(self) -> None:
         stop = False
         while not stop:
+            found: list[Operation | None] = []
+            batch: list[Operation] = []
+            self._at_work = False
+            with suppress(Empty):
+                found.append(self._inbox.get(timeout=1.0))
+            self._at_work = True
             try:
-                found = [self._inbox.get(timeout=1.0 if self.promises or self._again else None)]
-            except Empty:
-                self._tick()
-                continue
-            error = None
-            try:
-                self._take_turn()
-                while not self._inbox.empty():  # what came while we waited shares the commit
-                    found.append(self._inbox.get())
-                batch = [op for op in found if op is not None and op.take()]
-                self._commit_and_unlock(batch)
-            except (OSError, QueueUnavailable) as exc:  # there is no lock to be had
-                error = self.file.unavailable(exc)
-                batch = [op for op in found if op is not None and op.take()]
-            finally:
-                self.file.mutex.release()
-            self._after_commit(batch, error)
-            stop = None in found
+                if time.monotonic() > self._tick_at:
+                    self._tick()
+                if found:
+                    stop, batch = self._take_all(found)
+            except BaseException as exc:
+                batch = [operation for operation in found if operation and operation.take()]
+                for operation in batch:
+                    operation.error = self.file.unavailable(exc)
+            self._tell(batch)
 
-    def _take_turn(self) -> None:
-        """The mutex and the file's lock, however long it takes."""
-        if (here := self.file.mutex.acquire(blocking=False)) and self.file.try_lock():
-            return
-        turn = threading.Event()
-        threading.Thread(target=self._turn_away, args=(turn,), daemon=True).start()
+    def _take_all(self, found: list[Operation | None]) -> tuple[bool, list[Operation]]:
+        self.file.take_turn(wait=True)
         try:
-            if not here:
-                self.file.mutex.acquire()
-            self.file.lock()
+            while not self._inbox.empty():  # what came while we waited shares the commit
+                found.append(self._inbox.get())
+            batch = [operation for operation in found if operation and operation.take()]
+            self._commit(batch)
         finally:
-            turn.set()
-
-    def _turn_away(self, turn: threading.Event) -> None:
-        """While the writer waits for its turn: those who have waited too long."""
-        while not turn.wait(0.05):
-            now = time.monotonic()
-            late = [op for op, until in list(self._waiting.items()) if until < now and op.take()]
-            self._after_commit(late, self.file.busy())
+            self.file.end_turn()
+        return None in found, batch
 
     def _tick(self) -> None:
+        self._tick_at = time.monotonic() + 1.0
         again, self._again = self._again, []
         for operation in again:
-            self.post(operation.work, operation.wakes)
-        for reference in list(self.promises.values()):
+            if operation.surely is not None:
+                self.post(operation.surely, wakes=operation.wakes)
+        for reference in self.promises.valuerefs():
             if (promise := reference()) is not None:
                 promise.tick()
 
-    def _commit_and_unlock(self, batch: list[Operation]) -> None:
-        try:
-            self._commit(batch)
-            self.file.checkpoint()
-        finally:
-            self.file.unlock()
-
-    def _commit(self, batch: list[Operation], careful: bool = False) -> None:
+    def _commit(self, batch: list[Operation]) -> None:
+        """One transaction for all; if it fails, one for each half."""
         begun = False
         try:
             db = self.file.open()
             db.execute("begin immediate")  # waits, within its own timeout, for a stranger's lock
             begun = True
             for operation in batch:
-                if careful:
-                    self._perform(db, operation)
-                else:
-                    operation.value = operation.work(db)
+                operation.value = operation.work(db, *operation.args)
             db.execute("commit")
         except BaseException as exc:
             if begun and db.in_transaction:
                 db.execute("rollback")
-            if not begun or len(batch) == 1:
-                for operation in batch:
-                    operation.error = self.file.unavailable(exc)
-            elif not careful:
-                self._commit(batch, careful=True)
+            if begun and len(batch) > 1:
+                half = len(batch) // 2
+                self._commit(batch[:half])
+                self._commit(batch[half:])
             else:
                 for operation in batch:
-                    self._commit([operation])
+                    operation.error = self.file.unavailable(exc)
 
-    def _perform(self, db: sqlite3.Connection, operation: Operation) -> None:
-        db.execute("savepoint operation")
-        operation.error = None
-        try:
-            operation.value = operation.work(db)
-        except Exception as exc:
-            # After an error that ended the transaction this raises, and each is tried alone.
-            db.execute("rollback to operation")
-            operation.error = self.file.unavailable(exc)
-        db.execute("release operation")
-
-    def _after_commit(self, batch: list[Operation], error: BaseException | None = None) -> None:
-        """Tell the callers, and ring the bell."""
+    def _tell(self, batch: list[Operation]) -> None:
+        """Wake who waits, with one call into each loop; then ring the bell."""
+        loops: dict[asyncio.AbstractEventLoop, list[Operation]] = {}
         for operation in batch:
-            self._waiting.pop(operation, None)
-            operation.error = error or operation.error
-        self._again += tell(batch)
+            if operation.surely is not None and isinstance(operation.error, QueueUnavailable):
+                logger.error("%s: it will be tried again", operation.error)
+                self._again.append(operation)
+            if operation.future is not None:
+                loops.setdefault(operation.future.get_loop(), []).append(operation)
+            elif operation.done is not None:
+                operation.done.release()
+        for loop, waiting in loops.items():
+            with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
+                loop.call_soon_threadsafe(_resolve, waiting)
         if any(operation.wakes and operation.error is None for operation in batch):
-            self.bell.ring()
-            if not self._warned:
-                self._warned = True
-                if not living(self.directory, "worker"):
-                    logger.warning("%s: jobs are waiting and no worker is running", self.path)
+            somebody = self._bell.ring()
+            if not (somebody or self._warned):
+                logger.warning("%s: jobs are waiting and no worker is running", self.path)
+            self._warned = True
 
     # Beginning and end
 
@@ -292,6 +316,11 @@ class Writer:
     def after_fork(self) -> None:
         self.file.after_fork()
         self._begin_anew()
+
+
+def _resolve(operations: list[Operation]) -> None:
+    for operation in operations:
+        operation.resolve()
 
 
 def _after_fork() -> None:

@@ -10,8 +10,8 @@ from tests.queue.processes import ROOT
 QUEUE = ROOT / "miniasgi" / "queue"
 FLOORS = [
     {"errors", "retry"},
-    {"owners", "wakeup", "store", "arguments"},
-    {"files", "operations"},
+    {"owners", "store", "arguments"},
+    {"files"},
     {"writer"},
     {"jobs", "results"},
     {"worker"},

@@ -163,7 +163,7 @@ def test_crashes_are_spread_out_from_the_second_on(queue: Queue) -> None:
         queue.writer.run(
             lambda db: db.execute("update miniasgi_job set state='running', owner='dead'")
         )
-        queue.writer.run(lambda db, n=n: store.recover(db, "mail", lambda name: False, None, n))  # type: ignore[misc]
+        queue.writer.run(store.recover, "mail", lambda name: False, None, n)
         assert result.row is not None
         rows.append((result.row["state"], result.row["crashes"], result.row["due_at"]))
 

@@ -36,9 +36,9 @@ _RUN = """
     def consume():
         done = 0
         while done < 240:
-            for job in queue.writer.run(lambda db: store.claim(db, "mail", "me", 2, time.time())):
+            for job in queue.writer.run(store.claim, "mail", "me", 2, time.time()):
                 outcome = store.Outcome("success", "1")
-                queue.writer.run(lambda db: store.settle(db, job, outcome, time.time()))
+                queue.writer.run(store.settle, job, outcome, time.time())
                 os.write(acks, f"settled {{job.id}}\\n".encode())
                 done += 1
 

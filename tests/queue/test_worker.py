@@ -4,20 +4,21 @@ import asyncio
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from miniasgi.queue import JobFailed, Queue, Retry, jobs, store
-from miniasgi.queue.retry import backoff, crash_backoff
+from miniasgi.queue.retry import backoff
 from miniasgi.queue.store import Job, Outcome
 
 pytestmark = pytest.mark.anyio
 
 
 def claim(queue: Queue, owner: str = "someone", limit: int = 1) -> list[Job]:
-    return queue.writer.run(lambda db: store.claim(db, queue.name, owner, limit, time.time()))
+    return queue.writer.run(store.claim, queue.name, owner, limit, time.time())
 
 
 async def test_async_and_def_tasks_run_and_their_results_are_kept(queue: Queue) -> None:
@@ -128,7 +129,6 @@ def test_backoff_is_exponential_jittered_and_capped() -> None:
     waits = [max(backoff(n, 1.0, 60.0) for _ in range(200)) for n in (0, 3, 10, 10_000)]
 
     assert waits[0] <= 1.0 < waits[1] <= 8.0 < waits[2] <= 60.0 and waits[3] <= 60.0
-    assert [crash_backoff(n) for n in (1, 2, 3, 4, 100)] == [0, 1, 2, 4, 60]
 
 
 async def test_a_countdown_is_kept_and_a_short_one_does_not_wait_for_the_next_look(
@@ -374,7 +374,7 @@ async def test_an_unknown_task_is_put_back_and_fails_after_an_hour(
             await asyncio.to_thread(result.exists)
     row = result.row
     assert row is not None
-    (job,) = (Job("x", "<lambda>", "", "o", 1, 0, row["unknown_at"] - 3600),)
+    job = Job("x", "mail", "<lambda>", "", "ready", 0, 0.0, unknown_at=row["unknown_at"] - 3600)
     outcome = jobs.unknown(job, queue.tasks)
 
     assert (row["state"], row["attempt"]) == ("scheduled", 0)
@@ -407,11 +407,11 @@ async def test_a_paused_queue_is_not_claimed_from_until_it_is_resumed(queue: Que
     async def ok() -> str:
         return "ran"
 
-    queue.writer.run(lambda db: store.pause(db, "mail"))
+    queue.writer.run(store.pause, "mail")
     result = await ok.adelay()
     nothing = claim(queue)
     async with queue.worker():
-        queue.writer.run(lambda db: store.resume(db, "mail"), True)
+        queue.writer.run(store.resume, "mail", wakes=True)
         value = await result.aget(5)
 
     assert (nothing, value) == ([], "ran")
@@ -446,12 +446,11 @@ def test_settling_is_fenced_by_owner_and_attempt(queue: Queue) -> None:
 
     result = ok.delay()
     (job,) = claim(queue, "first")
-    stranger = Job(job.id, job.task, job.arguments, "second", 1)
-    before = Job(job.id, job.task, job.arguments, "first", 0)
+    stranger, before = replace(job, owner="second"), replace(job, attempt=0)
 
     written = [
-        queue.writer.run(lambda db, j=j: store.settle(db, j, Outcome("success", "1"), 0.0))  # type: ignore[misc]
-        for j in (stranger, before, job, job)
+        queue.writer.run(store.settle, one, Outcome("success", "1"), 0.0)
+        for one in (stranger, before, job, job)
     ]
 
     assert (written, result.state) == ([False, False, True, False], "SUCCESS")

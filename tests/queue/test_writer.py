@@ -67,7 +67,7 @@ async def test_ten_thousand_concurrent_enqueues_are_all_there_in_few_commits(
     commits = []
     commit = queue.writer._commit
     monkeypatch.setattr(
-        queue.writer, "_commit", lambda batch, **how: (commits.append(len(batch)), commit(batch))
+        queue.writer, "_commit", lambda batch: (commits.append(len(batch)), commit(batch))
     )
 
     results = await asyncio.gather(*(noop.adelay(n) for n in range(10_000)))
@@ -116,7 +116,7 @@ def test_first_in_first_out_is_the_order_of_commit_and_not_of_the_id(queue: Queu
     for name in ("z", "a", "m"):
         noop.options(task_id=name).delay(1)
 
-    claimed = queue.writer.run(lambda db: store.claim(db, "mail", "me", 3, 0.0))
+    claimed = queue.writer.run(store.claim, "mail", "me", 3, 0.0)
 
     assert [job.id for job in claimed] == ["z", "a", "m"]
 
@@ -292,11 +292,10 @@ def test_a_failed_checkpoint_does_not_fail_the_commit_before_it(
 
 def test_the_log_does_not_grow_without_bound(queue: Queue, file: Path) -> None:
     noop = noop_of(queue)
-    args = noop.function.signature.encode((1,), {})
 
     def many(db: sqlite3.Connection) -> None:
         for _ in range(500):
-            store.insert(db, noop._new((1,), {})._replace(arguments=args))
+            store.insert(db, noop._job((1,), {}))
 
     for _ in range(20):
         queue.writer.run(many)
@@ -359,7 +358,7 @@ def test_two_queues_on_one_file_share_the_writer_and_see_only_their_own_jobs(fil
     noop_of(mail).delay(1)
 
     assert mail.writer is images.writer
-    assert mail.writer.run(lambda db: store.claim(db, "images", "me", 1, 0.0)) == []
+    assert mail.writer.run(store.claim, "images", "me", 1, 0.0) == []
     mail.close()
 
 

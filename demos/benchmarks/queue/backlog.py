@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from functools import partial
+from dataclasses import replace
 
 from demos.benchmarks.queue.drain import fill
 from demos.benchmarks.queue.peers import in_a_fresh_folder
@@ -14,7 +14,7 @@ def main() -> None:
     from miniasgi.queue import store
 
     run = tasks.queue.writer.run
-    ready = tasks.noop._new((0,), {})
+    ready = tasks.noop._job((0,), {})
     total = 0
 
     def claims(name: str) -> None:
@@ -31,16 +31,16 @@ def main() -> None:
     for size in (1_000, 10_000, 100_000, 1_000_000):
         while total < size:
             some = min(10_000, size - total)
-            run(partial(fill, row=ready, jobs=some))
+            run(fill, ready, some)
             total += some
         claims(f"{size:,} ready")
-    later = ready._replace(state="scheduled", due_at=time.time() + 9e5, priority=9)
+    later = replace(ready, state="scheduled", due_at=time.time() + 9e5, priority=9)
     for _ in range(10):
-        run(lambda db: fill(db, later, 10_000))
+        run(fill, later, 10_000)
     claims("and 100,000 scheduled, more urgent")
     ended = "update miniasgi_job set state = 'success', settled_at = 1 where state = 'ready'"
     run(lambda db: db.execute(ended))
-    run(lambda db: fill(db, ready, 10_000))
+    run(fill, ready, 10_000)
     claims("10,000 ready and 1,000,000 ended")
 
 

@@ -2,9 +2,13 @@
 
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from demos.benchmarks.queue.peers import fsyncs_a_second, in_a_fresh_folder, start, stop
+from miniasgi.queue import store
+from miniasgi.queue.store import Job
+from miniasgi.queue.tasks import new_id
 
 JOBS = 6_000
 
@@ -44,22 +48,16 @@ def main() -> None:
             consumer = ("-m", "huey.bin.huey_consumer", f"{here}.huey", "-k", "thread", *worker)
             rate = seconds(folder / "huey.db", "select count(*) from task", *consumer)
         else:
-            row = task._new((0,), {})
-            tasks.queue.writer.run(lambda db, row=row: fill(db, row))
+            tasks.queue.writer.run(fill, task._job((0,), {}))
             left = "select count(*) from miniasgi_job where settled_at is null"
             ours = ("-m", "miniasgi", "worker", f"{here}:queue", *worker)
             rate = seconds(folder / "ours.db", left, *ours)
         print(f"{name:24} {rate:8,.0f} jobs/s   (fsync {fsyncs_a_second():,.0f}/s)", flush=True)
 
 
-def fill(db: sqlite3.Connection, row: object, jobs: int = JOBS) -> None:
-    from miniasgi.queue import store
-    from miniasgi.queue.store import NewJob
-    from miniasgi.queue.tasks import new_id
-
-    assert isinstance(row, NewJob)
+def fill(db: sqlite3.Connection, job: Job, jobs: int = JOBS) -> None:
     for _ in range(jobs):
-        store.insert(db, row._replace(id=new_id(time.time())))
+        store.insert(db, replace(job, id=new_id(time.time())))
 
 
 if __name__ == "__main__":
