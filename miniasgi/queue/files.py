@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,10 @@ T = TypeVar("T")
 _CHECKPOINT_CHANGES = 1_000
 _WAL_BYTES = 16 * 1024 * 1024
 _MISTAKES = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
+#: The connection while a transaction is open here; emptied at its end, for contexts that live on.
+_transaction: ContextVar[tuple[()] | list[sqlite3.Connection]] = ContextVar(
+    "transaction", default=()
+)
 _left: list[Any] = []  # a child's copies of its parent's connections: closing them would do harm
 
 
@@ -88,6 +93,28 @@ class File:
             yield
         finally:
             self.end_turn()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A turn with a transaction, which is `joined` by whoever asks inside the block."""
+        with self.turn():
+            with self.explained():
+                db = self.open()
+                db.execute("begin immediate")
+            inside = [db]
+            token = _transaction.set(inside)
+            try:
+                yield db
+                with self.explained():
+                    db.execute("commit")
+            finally:
+                inside.clear()
+                _transaction.reset(token)
+                if db.in_transaction:
+                    db.execute("rollback")
+
+    def joined(self) -> sqlite3.Connection | None:
+        return next((db for db in _transaction.get() if db is self._db), None)
 
     # The connections
 

@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -36,10 +35,6 @@ T = TypeVar("T")
 Work = Callable[..., T]
 
 _exiting = threading.Event()
-#: The connection while a transaction is open here; emptied at its end, for contexts that live on.
-_transaction: ContextVar[tuple[()] | list[sqlite3.Connection]] = ContextVar(
-    "transaction", default=()
-)
 
 
 @dataclass(slots=True, eq=False)
@@ -119,7 +114,7 @@ class Writer:
 
         Inside `transaction` it joins that. If storage fails, ``surely(db)`` is tried again later.
         """
-        if (db := self._joined()) is not None:
+        if (db := self.file.joined()) is not None:
             return work(db, *args)
         operation = Operation(work, args, wakes, surely)
         idle = not self._at_work and self._inbox.empty()
@@ -146,7 +141,7 @@ class Writer:
         self, work: Work[T], *args: Any, wakes: bool = False, surely: Work[Any] | None = None
     ) -> T:
         """The same, awaited; the loop is never blocked. A cancel withdraws what still waits."""
-        if self._joined() is not None:
+        if self.file.joined() is not None:
             raise RuntimeError("inside queue.transaction() use the plain delay(): it joins it")
         if asyncio._get_running_loop() is None:  # trio
             from anyio.to_thread import run_sync
@@ -189,25 +184,9 @@ class Writer:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the write lock and one transaction; commits at the end, or rolls back."""
-        with self.file.turn():
-            with self.file.explained():
-                db = self.file.open()
-                db.execute("begin immediate")
-            inside = [db]
-            token = _transaction.set(inside)
-            try:
-                yield db
-                with self.file.explained():
-                    db.execute("commit")
-            finally:
-                inside.clear()
-                _transaction.reset(token)
-                if db.in_transaction:
-                    db.execute("rollback")
+        with self.file.transaction() as db:
+            yield db
         self._bell.ring()
-
-    def _joined(self) -> sqlite3.Connection | None:
-        return next((db for db in _transaction.get() if db is self.file.open()), None)
 
     # The thread
 
