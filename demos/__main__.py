@@ -13,7 +13,7 @@ from pathlib import Path
 from demos import report
 from demos.progress import Progress
 from demos.runner import Result, run_all
-from demos.scenario import FRAMEWORKS, Scenario, all_names, load
+from demos.scenario import FRAMEWORKS, Scenario, all_names, chapter_names, load
 from demos.servers import DemoError, Settings
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -26,6 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scenarios = [load(name) for name in chosen(options.scenario)]
         if options.list:
             print(report.listing(scenarios))
+            if not options.scenario:
+                samples = [load(name) for name in chapter_names()]
+                print("\nThe tutorial's samples, by number or all as `chapter`:\n")
+                print(report.listing(samples))
             return 0
         return _run(scenarios, options)
     except DemoError as exc:
@@ -57,17 +61,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def chosen(wanted: Sequence[str]) -> list[str]:
-    """The scenario files that these words mean, in the order of their numbers."""
-    names = all_names()
+    """The scenario files that these words mean, in the order of their numbers.
+
+    Without words all but the tutorial's samples; ``chapter`` means those.
+    """
+    names = [*all_names(), *chapter_names()]
     found: set[str] = set()
     for word in wanted:
         part = word.lower().replace(" ", "_").replace("-", "_")
-        matching = {name for name in names if part in name}
+        is_chapter = part == "chapter"
+        matching = {*chapter_names()} if is_chapter else {name for name in names if part in name}
         if not matching:
             numbers = ", ".join(name.partition("_")[0] for name in names)
             raise DemoError(f"no scenario is called {word!r}; there are {numbers}: see --list")
         found |= matching
-    return [name for name in names if name in found] if wanted else names
+    return [name for name in names if name in found] if wanted else all_names()
 
 
 def _frameworks(only: str) -> tuple[str, ...]:

@@ -60,10 +60,21 @@ class Machine:
         return self._servers[-1]
 
     def start_worker(self, *options: str) -> "Worker":
-        module = self.target.partition(":")[0]
-        worker = Worker(len(self._workers) + 1, f"{module}:queue", options, self.environment)
+        number = len(self._workers) + 1
+        place = "queue worker" if number == 1 else f"queue worker {number}"
+        worker = Worker(place, self.worker_command(place, *options), self.environment)
         self._workers.append(worker)
         return worker
+
+    def worker_command(self, place: str, *options: str) -> list[str]:
+        """A worker with one slot, recorded in the lane ``place``."""
+        command = [sys.executable, "-m", "demos.work", place, self.queue]
+        return [*command, "--concurrency", "1", *options]
+
+    @property
+    def queue(self) -> str:
+        """What its workers work for."""
+        return f"{self.target.partition(':')[0]}:queue"
 
     def visitor(self) -> Visitor:
         self._began_at = time.monotonic_ns()
@@ -104,13 +115,11 @@ class Machine:
 class Worker:
     """``python -m miniasgi worker``, recorded in a lane of its own."""
 
-    def __init__(
-        self, number: int, target: str, options: tuple[str, ...], environment: dict[str, str]
-    ) -> None:
-        self.name = "queue worker" if number == 1 else f"queue worker {number}"
+    def __init__(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        self.name = name
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in end)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "demos.work", self.name, target, "--concurrency", "1", *options],
+            command,
             cwd=ROOT,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,

@@ -44,6 +44,11 @@ async def deliver(words: str) -> None:
         raise Refused("the mail server is busy")
 
 
+def deliver_now(words: str) -> None:
+    """The same for a plain function, which blocks its thread meanwhile."""
+    asyncio.run(deliver(words))
+
+
 ANSWERED = "the answer has left"
 ANSWERING = "the answer is about to leave"
 

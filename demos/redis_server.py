@@ -21,7 +21,7 @@ IN_MEMORY = ("--save", "", "--appendonly", "no")
 def why_not() -> str:
     """Why there can be no Redis here, in one sentence; empty if there can."""
     if shutil.which("redis-server") is None:
-        return "redis-server is not installed; on Debian: sudo apt-get install redis-server"
+        return "redis-server is not installed; on Debian: apt-get install redis-server"
     return ""
 
 

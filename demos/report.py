@@ -19,7 +19,7 @@ _SHORT = {"starlette_queue": "Starl. +queue", "fastapi_queue": "FastAPI+queue"}
 def listing(scenarios: Sequence[Scenario]) -> str:
     """Numbers, names and questions."""
     return "\n".join(
-        f"{scenario.number}  {scenario.title:<25} {scenario.question}" for scenario in scenarios
+        f"{scenario.number:<3}  {scenario.title:<25} {scenario.question}" for scenario in scenarios
     )
 
 

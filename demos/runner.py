@@ -191,7 +191,7 @@ class Performance:
             return
         self._has_started = True
         self._tell("starting")
-        place = Machine if self.scenario.on_machine else Server
+        place = self.scenario.place or (Machine if self.scenario.on_machine else Server)
         for offset, name in enumerate(self.played):
             port = self.port and self.port + offset
             target = f"{self.scenario.module.__name__}:{name}_app"

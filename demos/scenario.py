@@ -115,6 +115,11 @@ class Scenario:
         return self.has_queue or getattr(self.module, "on_machine", False)
 
     @property
+    def place(self) -> Any:
+        """Its own kind of machine, if it has one."""
+        return getattr(self.module, "place", None)
+
+    @property
     def options(self) -> dict[str, Any]:
         """uvicorn's, beyond the usual."""
         return dict(getattr(self.module, "options", {}))
@@ -128,7 +133,7 @@ class Scenario:
     @property
     def order(self) -> float:
         """Its place in teaching order."""
-        return self.card.order or float(self.number.removeprefix("s"))
+        return self.card.order or float(self.number[1:])
 
     def applications(self, frameworks: Iterable[str]) -> tuple[str, ...]:
         """Those of these frameworks, first bare and then, if there are such, with our queue."""
@@ -191,9 +196,15 @@ def all_names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("s[0-9][0-9]_*.py"))
 
 
+def chapter_names() -> list[str]:
+    """The files of the tutorial's samples, which are scenarios too (`demos.chapter`)."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("chapter/c[0-9]*_*.py"))
+
+
 def load(name: str) -> Scenario:
     """The scenario of this file name."""
-    return Scenario(importlib.import_module(f"demos.{name}"))
+    package = "demos.chapter" if name in chapter_names() else "demos"
+    return Scenario(importlib.import_module(f"{package}.{name}"))
 
 
 class Visitor:

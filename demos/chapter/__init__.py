@@ -1,60 +1,44 @@
 """The samples of the tutorial that this project grew from, in our own words, on two frameworks.
 
-Each part is one module, written for miniasgi. FastAPI gets the same text with nothing but its
-import line changed, which is the claim that these samples prove, in the other direction: what a
-reader has written for FastAPI runs here with its imports changed. ``visits``, at the end of each,
-are the requests to make and what is answered; where FastAPI answers otherwise, that is there too.
+Each is a scenario of the lab, listed apart: ``python -m demos chapter`` runs them all, ``python -m
+demos c24`` the one of part 2.4. Its two applications are the same text but for import lines (and,
+where there is a queue, the line that says where its broker is), which a test holds: what a reader
+has written for FastAPI runs on miniasgi with its imports changed. Where FastAPI itself does not do
+what the sample says, the verdict shows both.
 
-``python -m demos.chapter`` makes the requests and prints both answers.
+`demos.chapter.ledger` has the tutorial's claims, each with its verdict and what proves it.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
+import json
 from typing import Any
 
-HERE = Path(__file__).parent
-#: The one line that differs, for each framework.
-IMPORTS = {
-    "miniasgi": "from miniasgi import BackgroundTasks, MiniASGI\n",
-    "fastapi": "from fastapi import BackgroundTasks, FastAPI as MiniASGI\n",
-}
+from demos.client import Reply
+from demos.scenario import Seen, Unforeseen, Visitor, no_such_thing
+
+#: What is expected of Starlette.
+NOT_TYPED = no_such_thing("these signatures are FastAPI's")
 
 
-@dataclass(frozen=True)
-class Visit:
-    """A request, and the status and body that answer it; ``on_fastapi`` where that differs.
+def post(visitor: Visitor, path: str, content: Any = None) -> Reply:
+    """POST on a connection of its own, with JSON if there is content, and read the answer.
 
-    A body of None is not looked at. ``eventually``: ask again until the answer is this one, for it
-    tells of a task that runs after another answer.
+    It is named without its query, as the server names it.
     """
-
-    request: str  #: ``POST /notify?email=a``
-    status: int
-    body: Any = None
-    json: Any = None
-    on_fastapi: int | None = None
-    eventually: bool = False
-
-    def expected(self, framework: str) -> tuple[int, Any]:
-        if framework == "fastapi" and self.on_fastapi is not None:
-            return self.on_fastapi, None
-        return self.status, self.body
+    body = b"" if content is None else json.dumps(content).encode()
+    kind = "Content-Type: application/json\r\n" if body else ""
+    head = f"POST {path} HTTP/1.1\r\nHost: demo\r\n{kind}Content-Length: {len(body)}\r\n\r\n"
+    name = f"POST {path.partition('?')[0]}"
+    with visitor.connect() as connection:
+        connection.send(head.encode() + body, name)
+        reply = connection.read()
+    if reply is None:
+        raise Unforeseen(f"no reply to {name}")
+    return reply
 
 
-def parts() -> list[str]:
-    """The names of the samples, in the order of the chapter."""
-    return sorted(path.stem for path in HERE.glob("part*.py"))
-
-
-def source(part: str, framework: str) -> str:
-    """The sample's text for this framework."""
-    text = (HERE / f"{part}.py").read_text()
-    return text.replace(IMPORTS["miniasgi"], IMPORTS[framework])
-
-
-def load(part: str, framework: str) -> ModuleType:
-    """The sample as a module of its own, new each time: ``app`` is the application."""
-    module = ModuleType(f"demos.chapter.{part}")
-    exec(compile(source(part, framework), f"{part} on {framework}", "exec"), module.__dict__)
-    return module
+def must_be_answered(seen: Seen, call: str, *statuses: int) -> None:
+    """Raise Unforeseen unless the client's calls of this name had these answers, in this order."""
+    ends = [one for one in seen.moments if one.kind == "request.end" and one.name == call]
+    found = tuple(int(one.detail) for one in ends)
+    if found != statuses:
+        raise Unforeseen(f"{call} was answered with {found}")

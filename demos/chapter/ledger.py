@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from demos.scenario import chapter_names
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "ledger.md"
 #: What a verdict means.
@@ -83,7 +85,8 @@ def page() -> str:
 def _linked(proof: str) -> str:
     file, _, test = proof.partition("::")
     if not test:
-        return f"[`{proof}`](../demos/{proof}.py)"
+        folder = "chapter/" if proof in chapter_names() else ""
+        return f"[`{proof}`](../demos/{folder}{proof}.py)"
     return f"[`{test}`](../{file})"
 
 
