@@ -4,9 +4,10 @@
 from it: ``python -m tests.fastapi_differences``.
 """
 
+import logging
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -57,6 +58,26 @@ class Asked:
         events = [one for one in reply.events if one not in plain and not one.startswith("task")]
         words = [f"{reply.status} {reply.text}", *(events if len(events) > 2 else ())]
         return "; ".join(words)
+
+    async def marked(self, word: str) -> str:
+        """The mark that contains this word, whatever came after the answer."""
+        async with Client(self.app, raise_background=False) as client:
+            reply = await client.get("/")
+            await reply.finished()
+        return f"{reply.status}; {next(one for one in reply.events if word in one)}"
+
+
+@contextmanager
+def logged() -> Iterator[list[str]]:
+    """What is logged inside the block, by whatever logger."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 @dataclass(frozen=True)
@@ -196,6 +217,43 @@ async def late_task(asked: Asked) -> str:
     return await asked.told()
 
 
+async def failing_task(asked: Asked) -> str:
+    async def fail() -> None:
+        raise ValueError("in the task")
+
+    async def session() -> AsyncIterator[None]:
+        try:
+            yield
+        except ValueError:
+            mark("session rolls back")
+            raise
+        else:
+            mark("session commits")
+
+    async def read(
+        tasks: asked.framework.BackgroundTasks,  # type: ignore[name-defined]
+        session: Annotated[None, asked.framework.Depends(session)],
+    ) -> None:
+        tasks.add_task(fail)
+
+    asked.get(read)
+    return await asked.marked("session")
+
+
+async def dropped(asked: Asked) -> str:
+    def send_mail() -> None: ...
+
+    async def read(tasks: asked.framework.BackgroundTasks) -> None:  # type: ignore[name-defined]
+        tasks.add_task(send_mail)
+        raise asked.framework.HTTPException(409)
+
+    asked.get(read)
+    with logged() as messages:
+        status = (await asked.told())[:3]
+    named = [message for message in messages if "send_mail" in message]
+    return f"{status}, the log {'names send_mail' if named else 'says nothing'}"
+
+
 SENT = "response.start; response.body"
 DIFFERENCES = (
     Difference(
@@ -274,6 +332,20 @@ DIFFERENCES = (
         f"200 null; {SENT}; session closes; work",
         'No connection of a pool is held while the task runs; `scope="request"` is FastAPI\'s way.',
         scopes,
+    ),
+    Difference(
+        "A dependency with `yield`, and a task that fails.",
+        "200; session rolls back",
+        "200; session commits",
+        "The client has its 200, so what it was told of stays. A task's error is the task's own.",
+        failing_task,
+    ),
+    Difference(
+        "A task was added, and then the endpoint raises an HTTPException.",
+        "409, the log says nothing",
+        "409, the log names send_mail",
+        "It runs on neither. What will not run is told to whoever reads the log.",
+        dropped,
     ),
     Difference(
         "A dependency swallows the exception of the endpoint.",
