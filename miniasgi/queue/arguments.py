@@ -1,31 +1,21 @@
 """Arguments and results as JSON, and back by annotation. Never pickle.
 
 What JSON knows goes as it is (a tuple arrives as a list). Dataclasses, pydantic models, datetime,
-date, UUID and Decimal go too, where the parameter's annotation says how to bring them back: also
-inside ``list[...]``, ``dict[str, ...]`` and ``... | None``. Anything else is a TypeError that names
-the argument, at the moment of the call and not in the worker.
+UUID, Decimal and whatever else pydantic knows go too, where the parameter's annotation says how to
+bring them back; pydantic is imported for those only. Anything else is a TypeError that names the
+argument, at the moment of the call and not in the worker.
 """
 
-import dataclasses
 import inspect
 import json
 import math
-import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
+from contextlib import suppress
 from functools import cached_property
-from typing import Any
-from uuid import UUID
+from typing import Any, get_args, get_origin, get_type_hints
 
 _NATIVE = frozenset({str, int, bool, type(None)})
-_FROM_TEXT: dict[type, Callable[[str], Any]] = {
-    datetime: datetime.fromisoformat,
-    date: date.fromisoformat,
-    UUID: UUID,
-    Decimal: Decimal,
-}
+_PLAIN = _NATIVE | {float, list, dict, object, Any}
 _dumps = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one at each call
 
 
@@ -41,25 +31,32 @@ class Signature:
         self._required = sum(p.default is p.empty for p in parameters)
 
     @cached_property  # on use: an annotation may name what its module defines further down
-    def _kinds(self) -> dict[str, Any]:
-        return _hints(self._func)
+    def _adapters(self) -> dict[str, Any]:
+        """How to bring back what JSON does not know, by parameter."""
+        adapters, hints = {}, {}
+        with suppress(NameError, TypeError):  # names that exist only for type checkers
+            hints = get_type_hints(self._func, include_extras=True)
+        for name in self._signature.parameters.keys() & hints.keys():
+            if _says_more_than_json(hints[name]):
+                from pydantic import PydanticUserError, TypeAdapter
+
+                with suppress(PydanticUserError):  # a class it does not know
+                    adapters[name] = TypeAdapter(hints[name])
+        return adapters
 
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """JSON of both. Raises TypeError: they do not fit the function, or are not JSON."""
         if kwargs or not self._required <= len(args) <= len(self._names):
             self._bind(args, kwargs)
-        plain = [
-            value if type(value) in _NATIVE else self._plain(value, self._name(i))
-            for i, value in enumerate(args)
-        ]
-        return _dumps((plain, {name: self._plain(value, name) for name, value in kwargs.items()}))
+        plain_args = [self._plain(value, self._name(i)) for i, value in enumerate(args)]
+        return _dumps((plain_args, {k: self._plain(v, k) for k, v in kwargs.items()}))
 
     def decode(self, text: str) -> tuple[list[Any], dict[str, Any]]:
         """The arguments, brought back. Raises TypeError if another version's do not fit here."""
         args, kwargs = json.loads(text)
         self._bind(args, kwargs)
-        back = [restore(v, self._kinds.get(self._name(i))) for i, v in enumerate(args)]
-        return back, {k: restore(v, self._kinds.get(k)) for k, v in kwargs.items()}
+        back = [self._back(value, self._name(i)) for i, value in enumerate(args)]
+        return back, {name: self._back(value, name) for name, value in kwargs.items()}
 
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         try:
@@ -71,76 +68,48 @@ class Signature:
         return self._names[position] if position < len(self._names) else f"*args[{position}]"
 
     def _plain(self, value: Any, name: str) -> Any:
+        adapter = self._adapters.get(name)
         try:
-            return plain(value, self._kinds.get(name))
-        except TypeError as exc:
-            raise TypeError(f"argument {name!r} of {self._func.__name__}: {exc}") from None
+            if adapter is None:
+                return plain(value)
+            return adapter.dump_python(adapter.validate_python(value), mode="json", by_alias=True)
+        except (TypeError, ValueError) as exc:
+            hint = f"; annotate the parameter with {type(value).__name__}" if not adapter else ""
+            raise TypeError(f"argument {name!r} of {self._func.__name__}: {exc}{hint}") from exc
+
+    def _back(self, value: Any, name: str) -> Any:
+        adapter = self._adapters.get(name)
+        return value if adapter is None else adapter.validate_json(_dumps(value))
+
+
+def _says_more_than_json(kind: Any) -> bool:
+    if isinstance(kind, type):
+        return kind not in _PLAIN
+    return get_origin(kind) is tuple or any(map(_says_more_than_json, get_args(kind)))
 
 
 def encode_result(value: Any) -> str:
-    """JSON of what a task returned; models and moments become their JSON form."""
-    return "null" if value is None else _dumps(plain(value, ...))
-
-
-def plain(value: Any, kind: Any) -> Any:
-    """``value`` in JSON's types, if ``kind`` (an annotation; ``...`` for any) can bring it back."""
-    cls = type(value)
-    if cls in _NATIVE or (cls is float and math.isfinite(value)):
-        return value
-    if cls in (list, tuple):
-        return [plain(item, _inner(kind, cls)) for item in value]
-    if cls is dict:
-        for key in value:
-            if type(key) is not str:
-                raise TypeError(f"JSON's keys are strings, not {key!r}")
-        return {key: plain(item, _inner(kind, dict)) for key, item in value.items()}
-    known = cls in _FROM_TEXT or dataclasses.is_dataclass(cls) or hasattr(cls, "model_validate")
-    if not known or not (kind is ... or cls in _choices(kind)):
-        hint = f"; annotate the parameter with {cls.__name__}" if known else ""
-        raise TypeError(f"{value if cls is float else cls.__name__} is not JSON{hint}")
-    if cls in _FROM_TEXT:
-        return value.isoformat() if isinstance(value, date) else str(value)
-    if hasattr(cls, "model_validate"):
-        return value.model_dump(mode="json")
-    kinds = _hints(cls)
-    return {
-        f.name: plain(getattr(value, f.name), kinds.get(f.name)) for f in dataclasses.fields(value)
-    }
-
-
-def restore(value: Any, kind: Any) -> Any:
-    """What `plain` made of a value, back again."""
-    cls = type(value)
-    for choice in _choices(kind) if kind and cls in (str, dict, list) else ():
-        origin = typing.get_origin(choice) or choice
-        if cls is str and choice in _FROM_TEXT:
-            return _FROM_TEXT[choice](value)
-        if cls is list and origin in (list, tuple):
-            return origin(restore(item, _inner(choice, origin)) for item in value)
-        if cls is dict and origin is dict:
-            return {key: restore(item, _inner(choice, dict)) for key, item in value.items()}
-        if cls is dict and hasattr(choice, "model_validate"):
-            return choice.model_validate(value)
-        if cls is dict and dataclasses.is_dataclass(choice):
-            return origin(**{k: restore(v, _hints(choice).get(k)) for k, v in value.items()})
-    return value
-
-
-def _choices(kind: Any) -> tuple[Any, ...]:
-    origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        return typing.get_args(kind)
-    return _choices(typing.get_args(kind)[0]) if origin is typing.Annotated else (kind,)
-
-
-def _inner(kind: Any, cls: type) -> Any:
-    """What ``list[X]``, ``tuple[X, ...]`` or ``dict[str, X]`` says of its items."""
-    fitting = [choice for choice in _choices(kind) if typing.get_origin(choice) is cls]
-    return typing.get_args(fitting[0])[cls is dict] if fitting else kind if kind is ... else None
-
-
-def _hints(obj: Any) -> dict[str, Any]:
+    """JSON of what a task returned; what pydantic knows becomes its JSON form."""
     try:
-        return typing.get_type_hints(obj, include_extras=True)
-    except (NameError, TypeError):  # names that exist only for type checkers
-        return {}
+        return _dumps(plain(value))
+    except TypeError:
+        with suppress(ImportError, ValueError):
+            from pydantic_core import to_jsonable_python
+
+            return _dumps(plain(to_jsonable_python(value)))
+        raise
+
+
+def plain(value: Any) -> Any:
+    """``value``, if it is JSON. Raises TypeError."""
+    kind = type(value)
+    if kind in _NATIVE or (kind is float and math.isfinite(value)):
+        return value
+    if kind in (list, tuple):
+        return [plain(item) for item in value]
+    if kind is not dict:
+        raise TypeError(f"{value if kind is float else kind.__name__} is not JSON")
+    for key in value:
+        if type(key) is not str:
+            raise TypeError(f"JSON's keys are strings, not {key!r}")
+    return {key: plain(item) for key, item in value.items()}
