@@ -98,7 +98,9 @@ class Bell:
         now = time.monotonic()
         if now > self._looked + 0.1:
             self._looked = now
-            self._ports = [int(name.split("-")[2]) for name in living(self._directory, "worker")]
+            with suppress(OSError):  # a folder that cannot be read costs a second, not a job
+                workers = living(self._directory, "worker")
+                self._ports = [int(name.split("-")[2]) for name in workers]
         for port in self._ports:
             with suppress(OSError):  # its buffer is full: it is awake anyway
                 self._socket.sendto(b"!", ("127.0.0.1", port))

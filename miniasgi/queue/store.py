@@ -260,7 +260,8 @@ def recover(
 
     One that has crashed ``max_crashes`` times is a failure.
     """
-    limits = {"queue": queue, "max_crashes": max_crashes or 1 << 62, "now": now}
+    most = 1 << 62 if max_crashes is None else max_crashes
+    limits = {"queue": queue, "max_crashes": most, "now": now}
     dead = [owner for owner in owners(db, queue) if not is_alive(owner)]
     return db.executemany(_RECOVER, [{"owner": owner, **limits} for owner in dead]).rowcount
 
@@ -309,6 +310,9 @@ def forget(db: Connection, id: str) -> bool:
 
 
 def pause(db: Connection, queue: str) -> None:
+    """Nothing is claimed until `resume`. What runs goes on, and what a response has promised runs
+    after it in its own process: it needs no claim.
+    """
     db.execute("insert or ignore into miniasgi_paused values (?)", (queue,))
 
 

@@ -226,6 +226,9 @@ class Queue:
 
         return register if func is None else register(func)
 
+    # Left out: jobs that come back by the clock, ``schedule(every=, cron=)`` (Celery: beat). A
+    # timer of the system that runs a command, or a job that ends by ordering the next one, does it.
+
     def AsyncResult(self, id: str) -> AsyncResult:
         return AsyncResult(self.writer, id)
 

@@ -1,10 +1,13 @@
 """A queue on a fresh file for each test; a log that is read, not printed."""
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from miniasgi.events import listening
 from miniasgi.queue import Queue
 
 
@@ -23,3 +26,17 @@ def queue(file: Path) -> Iterator[Queue]:
     queue = Queue("mail", f"sqlite:///{file}")
     yield queue
     queue.close()
+
+
+@contextmanager
+def heard(kind: str, times: int = 1) -> Iterator[asyncio.Event]:
+    """Set once a job of a worker that is opened in this block has told ``kind`` so many times."""
+    loop, event, kinds = asyncio.get_running_loop(), asyncio.Event(), []
+
+    def listen(told: str, name: str) -> None:
+        kinds.append(told)
+        if kinds.count(kind) == times:
+            loop.call_soon_threadsafe(event.set)
+
+    with listening(listen):
+        yield event

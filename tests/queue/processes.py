@@ -71,7 +71,7 @@ WORKER = """
 
     @queue.task
     def stay():
-        print("running", flush=True)
+        print("running", os.getpid(), flush=True)
         time.sleep(3600)
 
     @queue.task

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from miniasgi.queue import Queue, store
+from miniasgi.queue import JobFailed, Queue, store
 from miniasgi.queue.owners import Owner, is_alive, living
 from tests.queue.processes import Process, worker
 
@@ -108,18 +108,14 @@ async def test_kill_minus_9_in_mid_work_runs_the_job_again_and_counts_a_crash(
     queue = Queue("mail", f"sqlite:///{tmp_path}/jobs.db")
     result = queue.task(name="stay")(lambda: None).delay()
     with worker(tmp_path) as first, worker(tmp_path) as second:
-        lines = asyncio.gather(asyncio.to_thread(first.line), asyncio.to_thread(second.line))
-        while result.row is not None and not result.row["owner"]:
-            await asyncio.to_thread(result.exists)
-        assert result.row is not None
-        holder = first if f"-{first.pid}-" in result.row["owner"] else second
+        lines = [asyncio.ensure_future(asyncio.to_thread(w.line)) for w in (first, second)]
+        done, waiting = await asyncio.wait(lines, return_when=asyncio.FIRST_COMPLETED)
+        holder = first if lines[0] in done else second
         holder.kill()
-        said = await asyncio.gather(lines, return_exceptions=True)  # the killed one says no more
-        while result.row["attempt"] < 2:
-            await asyncio.to_thread(result.exists)
+        again = await waiting.pop()
         row = result.row
 
-    assert said
+    assert again.startswith("running") and row is not None
     assert (row["state"], row["attempt"], row["crashes"]) == ("running", 2, 1)
     queue.close()
 
@@ -147,9 +143,8 @@ async def test_a_poison_job_ends_as_a_failure_that_says_the_worker_died(tmp_path
     for _ in range(2):
         with worker(tmp_path, max_crashes=2) as dying:
             dying.wait()
-    with worker(tmp_path, max_crashes=2):
-        while not result.ready():
-            await asyncio.to_thread(result.exists)
+    with worker(tmp_path, max_crashes=2), pytest.raises(JobFailed):
+        await result.aget(10)
 
     assert (result.state, str(result.result)) == ("FAILURE", "worker died, 2 times so far")
     queue.close()

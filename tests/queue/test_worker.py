@@ -13,6 +13,7 @@ import pytest
 from miniasgi.queue import JobFailed, Queue, Retry, jobs, store
 from miniasgi.queue.retry import backoff
 from miniasgi.queue.store import Job, Outcome
+from tests.queue.conftest import heard
 
 pytestmark = pytest.mark.anyio
 
@@ -66,13 +67,13 @@ async def test_a_worker_never_claims_more_than_its_free_slots(queue: Queue) -> N
         await go.wait()
 
     results = [wait.delay() for _ in range(5)]
-    async with queue.worker(concurrency=2) as worker:
-        while len(worker.slots) < 2:
-            await asyncio.to_thread(results[0].exists)
-        states = [result.state for result in results]
-        go.set()
-        for result in results:
-            await result.aget(5)
+    with heard("job.start", times=2) as started:
+        async with queue.worker(concurrency=2):
+            await started.wait()
+            states = [result.state for result in results]
+            go.set()
+            for result in results:
+                await result.aget(5)
 
     assert states.count("STARTED") == 2 and states.count("PENDING") == 3
 
@@ -115,11 +116,10 @@ async def test_retry_with_a_countdown_waits_in_the_file_as_retry(queue: Queue) -
     async def again() -> None:
         raise Retry(countdown=3600)
 
-    async with queue.worker():
-        result = await again.adelay()
-        while result.state in ("PENDING", "STARTED"):
-            await result.arefresh()
-            result._pinned = None
+    with heard("job.settled") as settled:
+        async with queue.worker():
+            result = await again.adelay()
+            await settled.wait()
 
     assert (result.state, result.phase) == ("RETRY", "pending")
     assert result.row is not None and result.row["due_at"] > time.time() + 3000
@@ -152,12 +152,13 @@ async def test_a_countdown_is_kept_and_a_short_one_does_not_wait_for_the_next_lo
 async def test_a_wall_clock_moved_by_an_hour_runs_delayed_jobs_early_and_recovers_nobody(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go = asyncio.Event()
+    begun, go = asyncio.Event(), asyncio.Event()
     runs: list[str] = []
 
     @queue.task
     async def running() -> None:
         runs.append("running")
+        begun.set()
         await go.wait()
 
     @queue.task
@@ -168,8 +169,7 @@ async def test_a_wall_clock_moved_by_an_hour_runs_delayed_jobs_early_and_recover
     async with queue.worker() as worker:
         long = await running.adelay()
         soon = await delayed.options(countdown=1800).adelay()
-        while not runs:
-            await asyncio.to_thread(long.exists)
+        await begun.wait()
         for shift in (3600, -3600):
             monkeypatch.setattr(time, "time", lambda shift=shift: clock() + shift)
             worker._chores_at = 0.0
@@ -272,16 +272,14 @@ async def test_a_thread_that_blocks_beyond_its_timeout_is_reported_and_stays_own
     async with queue.worker(grace=0.0) as worker:
         result = await stuck.adelay()
         await asyncio.to_thread(started.wait)
-        worker._chores_at = 0.0
-        worker._rang.set()
-        while "cannot be stopped" not in caplog.text:
-            await asyncio.to_thread(result.exists)
+        await worker._do_chores()
     async with queue.worker():  # another one must not take it while the thread lives
         owned = result.state
         go.set()
         await result.aget(5)
 
     assert owned == "STARTED"
+    assert "runs longer than 0 s, in a thread that cannot be stopped" in caplog.text
     assert result.row is not None and result.row["attempt"] == 1
 
 
@@ -369,9 +367,9 @@ async def test_an_unknown_task_is_put_back_and_fails_after_an_hour(
     queue.task(name="send")(lambda: None)
     queue.task(name="resize")(lambda: None)
 
-    async with queue.worker():
-        while result.row is not None and result.row["unknown_at"] is None:
-            await asyncio.to_thread(result.exists)
+    with heard("job.settled") as settled:
+        async with queue.worker():
+            await settled.wait()
     row = result.row
     assert row is not None
     job = Job("x", "mail", "<lambda>", "", "ready", 0, 0.0, unknown_at=row["unknown_at"] - 3600)
@@ -427,16 +425,14 @@ async def test_settled_rows_are_pruned_after_their_ttl(file: Path) -> None:
     async def bad() -> None:
         raise ValueError
 
-    async with queue.worker() as worker:
-        fine, failed = await ok.adelay(), await bad.adelay()
-        while not failed.failed():
-            await asyncio.to_thread(failed.exists)
-        worker._delete_at = worker._chores_at = 0.0
-        worker._rang.set()
-        while fine.exists():
-            await asyncio.to_thread(fine.exists)
+    with heard("job.settled", times=2) as settled:
+        async with queue.worker() as worker:
+            fine, failed = await ok.adelay(), await bad.adelay()
+            await settled.wait()
+            worker._delete_at = 0.0
+            await worker._do_chores()
 
-    assert failed.state == "FAILURE"  # the dead stay listed for longer
+    assert (fine.exists(), failed.state) == (False, "FAILURE")  # the dead stay listed for longer
     queue.close()
 
 
@@ -501,12 +497,10 @@ async def test_a_transaction_of_an_attempt_that_is_no_longer_ours_is_undone(queu
         with queue.transaction() as connection:
             connection.execute("insert into account values (1)")
 
-    ran = asyncio.Event()
-    async with queue.worker(grace=0.0):
-        result = await pay.adelay()
-        while result.row is not None and result.row["attempt"] != 9:
-            await asyncio.to_thread(result.exists)
-        ran.set()
+    with heard("job.settled") as settled:
+        async with queue.worker():
+            await pay.adelay()
+            await settled.wait()
 
     count = queue.writer.read(lambda db: db.execute("select count(*) from account").fetchone()[0])
     assert count == 0

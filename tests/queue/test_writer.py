@@ -209,6 +209,21 @@ def test_what_cannot_be_settled_on_a_full_disk_is_settled_when_there_is_room(
     assert settled.wait(10)
 
 
+@pytest.mark.parametrize("broken", ["take_turn", "open"])
+async def test_a_mistake_in_the_writers_thread_leaves_nobody_waiting(
+    queue: Queue, file: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    noop = noop_of(queue)
+    with monkeypatch.context() as patch:
+        patch.setattr(queue.writer.file, broken, lambda **how: 1 / 0)
+        outcomes = await asyncio.gather(*(noop.adelay(n) for n in range(3)), return_exceptions=True)
+
+    after = await noop.adelay(3)
+
+    assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError] * 3
+    assert ids_in(file) == {after.id}
+
+
 def test_a_read_only_file_is_refused_in_one_sentence(tmp_path: Path) -> None:
     code = """
         import os
