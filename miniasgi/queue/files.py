@@ -114,7 +114,8 @@ class File:
                     db.execute("rollback")
 
     def joined(self) -> sqlite3.Connection | None:
-        return next((db for db in _transaction.get() if db is self._db), None)
+        """The connection, if it is in a transaction of this context."""
+        return self._db if _transaction.get() and self._db in _transaction.get() else None
 
     # The connections
 

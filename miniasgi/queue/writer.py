@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -102,6 +103,7 @@ class Writer:
         self._tick_at = 0.0
         self._thread: threading.Thread | None = None
         self._at_work = False  # the thread has something in hand
+        self._blocked = False  # and waits for its turn
         self._owner: Owner | None = None
         self._warned = False
 
@@ -147,20 +149,25 @@ class Writer:
             from anyio.to_thread import run_sync
 
             return await run_sync(lambda: self.run(work, *args, wakes=wakes, surely=surely))
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
+        future = asyncio.get_running_loop().create_future()
         operation = Operation(work, args, wakes, surely, future)
         self._put(operation)
-        timer = None if surely else loop.call_later(self.file.lock_timeout, self._late, operation)
+        if self._blocked:
+            self._be_impatient([operation])
         try:
             return await future  # type: ignore[no-any-return]
         except asyncio.CancelledError:
             if not surely:
                 operation.take()
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
+
+    def _be_impatient(self, operations: list[Operation | None]) -> None:
+        """Withdraw what waits on a loop after ``lock_timeout``: the writer has to wait itself."""
+        for operation in operations:
+            if operation and operation.future and not operation.surely:
+                loop = operation.future.get_loop()
+                later = partial(loop.call_later, self.file.lock_timeout, self._late, operation)
+                loop.call_soon_threadsafe(later)
 
     def _late(self, operation: Operation) -> None:
         if operation.take():
@@ -175,9 +182,9 @@ class Writer:
         if _exiting.is_set():  # a thread started now would never run, and be waited for
             return
         self._inbox.put(operation)
-        if self._thread is None or not self._thread.is_alive():
+        if self._thread is None:
             with self._starting:
-                if self._thread is None or not self._thread.is_alive():
+                if self._thread is None:
                     self._thread = threading.Thread(target=self._serve, daemon=True)
                     self._thread.start()
 
@@ -195,7 +202,7 @@ class Writer:
         while not stop:
             found: list[Operation | None] = []
             batch: list[Operation] = []
-            self._at_work = False
+            self._at_work = self._blocked = False
             with suppress(Empty):
                 found.append(self._inbox.get(timeout=1.0))
             self._at_work = True
@@ -211,15 +218,22 @@ class Writer:
             self._tell(batch)
 
     def _take_all(self, found: list[Operation | None]) -> tuple[bool, list[Operation]]:
-        self.file.take_turn(wait=True)
+        if not self.file.take_turn(wait=False):
+            self._blocked = True  # first: who comes after the others are found sees it
+            self._find(found)
+            self._be_impatient(found)
+            self.file.take_turn(wait=True)
         try:
-            while not self._inbox.empty():  # what came while we waited shares the commit
-                found.append(self._inbox.get())
+            self._find(found)  # what came while we waited shares the commit
             batch = [operation for operation in found if operation and operation.take()]
             self._commit(batch)
         finally:
             self.file.end_turn()
         return None in found, batch
+
+    def _find(self, found: list[Operation | None]) -> None:
+        while not self._inbox.empty():
+            found.append(self._inbox.get())
 
     def _tick(self) -> None:
         self._tick_at = time.monotonic() + 1.0

@@ -45,7 +45,15 @@ def main() -> None:
         if task is None:
             for _ in range(JOBS):
                 tasks.huey_noop(0)
-            consumer = ("-m", "huey.bin.huey_consumer", f"{here}.huey", "-k", "thread", *worker)
+            consumer = (
+                "-m",
+                "huey.bin.huey_consumer",
+                f"{here}.huey",
+                "-k",
+                "thread",
+                "--quiet",
+                *worker,
+            )
             rate = seconds(folder / "huey.db", "select count(*) from task", *consumer)
         else:
             tasks.queue.writer.run(fill, task._job((0,), {}))

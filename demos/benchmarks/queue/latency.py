@@ -65,7 +65,12 @@ def main() -> None:
     here = "demos.benchmarks.queue.tasks"
     for name, produce, count, command in (
         ("ours", tasks.stamp.delay, 200, ("-m", "miniasgi", "worker", f"{here}:queue")),
-        ("huey sqlite", tasks.huey_stamp, 40, ("-m", "huey.bin.huey_consumer", f"{here}.huey")),
+        (
+            "huey sqlite",
+            tasks.huey_stamp,
+            40,
+            ("-m", "huey.bin.huey_consumer", f"{here}.huey", "--quiet"),
+        ),
     ):
         process = start(*command)
         time.sleep(2)

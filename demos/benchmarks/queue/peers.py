@@ -32,7 +32,9 @@ def fsyncs_a_second(seconds: float = 0.3) -> float:
 
 
 def start(*command: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
