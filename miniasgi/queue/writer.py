@@ -63,13 +63,6 @@ class Operation:
             raise self.error
         return self.value
 
-    def resolve(self) -> None:
-        if self.future is not None and not self.future.done():
-            if self.error is None:
-                self.future.set_result(self.value)
-            else:
-                self.future.set_exception(self.error)
-
 
 class Writer:
     """One file's writer in this process. `Writer.at` gives every queue on that file the same."""
@@ -155,11 +148,12 @@ class Writer:
         if self._blocked:
             self._be_impatient([operation])
         try:
-            return await future  # type: ignore[no-any-return]
+            await future
         except asyncio.CancelledError:
             if not surely:
                 operation.take()
             raise
+        return operation.outcome()  # type: ignore[no-any-return]
 
     def _be_impatient(self, operations: list[Operation | None]) -> None:
         """Withdraw what waits on a loop after ``lock_timeout``: the writer has to wait itself."""
@@ -172,7 +166,7 @@ class Writer:
     def _late(self, operation: Operation) -> None:
         if operation.take():
             operation.error = self.file.busy()
-            operation.resolve()
+            _resolve([operation])
 
     def post(self, work: Work[Any], *, wakes: bool = False) -> None:
         """Hand in what has to be done, however late. Safe in a ``__del__``, in any thread."""
@@ -313,7 +307,8 @@ class Writer:
 
 def _resolve(operations: list[Operation]) -> None:
     for operation in operations:
-        operation.resolve()
+        if operation.future is not None and not operation.future.done():
+            operation.future.set_result(None)
 
 
 def _after_fork() -> None:
