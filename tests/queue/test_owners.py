@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,18 @@ async def test_sigterm_gives_back_and_a_stuck_thread_ends_with_the_process(tmp_p
     assert result.row is not None
     assert (result.row["attempt"], result.row["crashes"]) == (2, 0)
     queue.close()
+
+
+def test_owners_that_come_and_go_do_not_disturb_who_looks(tmp_path: Path) -> None:
+    def come_and_go() -> None:
+        for _ in range(300):
+            Owner(tmp_path, "worker", "mail 4").drop()
+
+    coming = threading.Thread(target=come_and_go)
+    coming.start()
+    seen: set[str] = set()
+    while coming.is_alive():
+        seen.update(living(tmp_path, "worker").values())
+
+    assert seen <= {"mail 4"}
+    assert os.listdir(tmp_path) == []

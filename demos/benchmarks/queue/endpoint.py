@@ -2,7 +2,9 @@
 
 Behind uvicorn, on miniasgi and on FastAPI, each with its worker in a process of its own. One client
 asks one path after the other on one keep-alive connection, in turns: without a task, with an
-ordinary background task, with a durable one. Beside it stands what one commit takes.
+ordinary background task, with a durable one. Before each it pauses (``--pause``), because the work
+after an answer is a commit too, and who asks at once waits for it. Beside it stands what one commit
+takes after the same pause.
 """
 
 import argparse
@@ -95,6 +97,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=f"python -m {HERE}")
     parser.description = (__doc__ or "").split("\n\n")[0]
     parser.add_argument("--requests", type=int, default=1_000, help="for each path (1000)")
+    parser.add_argument("--pause", type=float, default=3.0, help="ms before each request (3)")
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     options = parser.parse_args()
     logging.getLogger("miniasgi.queue").setLevel(logging.ERROR)
@@ -102,9 +105,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="endpoint-") as folder:
         for framework in ("miniasgi", "fastapi"):
             print(f"asking {framework}", file=sys.stderr, flush=True)
-            for path, times in measured(framework, folder, options.requests).items():
+            times_by_path = measured(framework, folder, options.requests, options.pause / 1e3)
+            for path, times in times_by_path.items():
                 found[f"{framework} {path}"] = times
-        found["one commit"] = commits(Path(folder), options.requests)
+        found["one commit"] = commits(Path(folder), options.requests, options.pause / 1e3)
     facts = environment(("miniasgi", "fastapi", "uvicorn"))
     figures = {name: percentiles(times) for name, times in found.items()}
     if options.json:
@@ -116,13 +120,14 @@ def main() -> int:
     return 0
 
 
-def measured(framework: str, folder: str, requests: int) -> dict[str, list[float]]:
+def measured(framework: str, folder: str, requests: int, pause: float) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {path: [] for path in PATHS}
     os.environ["BENCH_FOLDER"] = folder
     application = f"{HERE}:{framework}_app"
     with serve(application, http="auto", loop="auto") as server, Connection(server.port) as client:
         for number in range(-20, requests):  # the first ones warm up
             for path in PATHS:
+                time.sleep(pause)
                 begin = time.perf_counter()
                 reply = client.get(path)
                 took = time.perf_counter() - begin
@@ -133,13 +138,14 @@ def measured(framework: str, folder: str, requests: int) -> dict[str, list[float
     return times
 
 
-def commits(folder: Path, number: int) -> list[float]:
+def commits(folder: Path, number: int, pause: float) -> list[float]:
     """What `Task.delay` takes alone in its process: one row, one commit."""
     lone = Queue("endpoint", f"sqlite:///{folder}/commits.db")
     task = lone.task(name="durable")(ordinary)
     task.delay(1)
     times = []
     for _ in range(number):
+        time.sleep(pause)
         begin = time.perf_counter()
         task.delay(1)
         times.append(time.perf_counter() - begin)

@@ -34,6 +34,14 @@ async def stamp(sent: float) -> None:
     _stamp(sent)
 
 
+@queue.task
+def stay(number: int) -> None:
+    """Say who began, and when; then stay."""
+    with open(os.path.join(FOLDER, "starts"), "a") as file:
+        file.write(f"{os.getpid()} {time.monotonic()}\n")
+    time.sleep(60)
+
+
 @huey.task()
 def huey_stamp(sent: float) -> None:
     _stamp(sent)
