@@ -161,7 +161,9 @@ def _potatoq() -> Iterator[Contender]:
 with suppress(ModuleNotFoundError):
     from huey import SqliteHuey
 
-    huey = SqliteHuey("beside", filename=f"{FOLDER}/huey.db", results=False)
+    # It makes its file at once, also for who only asks what contenders there are.
+    _file = f"{FOLDER}/huey.db" if "BESIDE_FOLDER" in os.environ else ":memory:"
+    huey = SqliteHuey("beside", filename=_file, results=False)
     huey_stamp = huey.task()(stamp)
 
 with suppress(ModuleNotFoundError):
