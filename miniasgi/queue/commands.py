@@ -6,12 +6,9 @@ line, for machines; a long work shows its progress on a terminal, if rich is ins
 """
 
 import argparse
-import asyncio
 import importlib
 import json
 import logging
-import os
-import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -44,24 +41,7 @@ def run(arguments: Sequence[str]) -> int:
 def work(options: argparse.Namespace) -> None:
     """Run jobs until SIGTERM or Ctrl-C; a second signal exits at once."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    queue = _queue(options.where)
-
-    async def until_a_signal() -> bool:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(
-                number, lambda: os._exit(1) if stop.is_set() else stop.set()
-            )
-        async with queue.worker(options.concurrency, options.grace) as worker:
-            names = ", ".join(sorted(queue.tasks))
-            logging.info("working for %r on %s: %s", queue.name, queue.writer.path, names)
-            await stop.wait()
-        if worker.slots:
-            worker.forgive()
-        return bool(worker.slots)
-
-    if asyncio.run(until_a_signal()):
-        os._exit(0)  # threads still run: the end of their owner gives their jobs back
+    _queue(options.where).engine.work(options.concurrency, options.grace)
 
 
 def status(options: argparse.Namespace) -> None:

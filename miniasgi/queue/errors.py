@@ -2,7 +2,8 @@
 
 
 class QueueUnavailable(Exception):
-    """The queue's file cannot be used now: locked, full, read-only, not ours. Nothing was done.
+    """The queue cannot be used now: its file is locked, full, read-only or not ours, or its broker
+    cannot be reached. Nothing was done.
 
     A response whose background raises it from accept is answered with ``status_code``.
     """
@@ -13,6 +14,6 @@ class QueueUnavailable(Exception):
 class JobFailed(Exception):
     """Raised by `AsyncResult.get`: the job ended in ``state`` FAILURE or REVOKED."""
 
-    def __init__(self, error: str, state: str) -> None:
+    def __init__(self, error: str, state: str = "FAILURE") -> None:
         super().__init__(error)
         self.state = state

@@ -45,6 +45,10 @@ class AsyncResult:
         return f"AsyncResult({self.id!r})"
 
     @property
+    def _where(self) -> object:
+        return self._writer.path
+
+    @property
     def row(self) -> store.Row | None:
         """The job's row as it is stored, or None."""
         return self._pinned[0] if self._pinned else self._read()
@@ -119,7 +123,7 @@ class AsyncResult:
     def _ended(self, until: float) -> store.Row | None:
         row = self._read()
         if row is None:
-            raise LookupError(f"no job {self.id!r} in {self._writer.path}")
+            raise LookupError(f"no job {self.id!r} in {self._where}")
         if row["settled_at"] is None and time.monotonic() > until:
             raise TimeoutError(f"job {self.id} is {state_of(row)} still")
         return None if row["settled_at"] is None else row

@@ -15,8 +15,8 @@ TypeError in the caller.
 import copy
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import update_wrapper
@@ -25,15 +25,16 @@ from sqlite3 import Connection
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, Unpack, overload
 
 from miniasgi.concurrency import is_async_callable
-from miniasgi.queue import store
-from miniasgi.queue.jobs import Function, current_job, settling
-from miniasgi.queue.promises import Promise
+from miniasgi.queue.embedded import EmbeddedEngine
+from miniasgi.queue.engine import Engine, Promised
+from miniasgi.queue.jobs import Function
 from miniasgi.queue.results import AsyncResult
-from miniasgi.queue.store import Job, Outcome
+from miniasgi.queue.store import Job
 from miniasgi.queue.worker import Worker
 from miniasgi.queue.writer import Writer
 
 DAY = 86_400.0
+_CELERY = ("redis", "rediss", "sentinel", "amqp", "amqps")  # the schemes of a broker's URL
 P = ParamSpec("P")
 
 
@@ -91,13 +92,13 @@ class Task(Function, Generic[P]):
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
         """Put a job into the queue: when this returns it is on disk. Blocks for one commit."""
         job = self._job(args, kwargs)
-        self.queue.writer.run(store.insert, job, wakes=True)
+        self.queue.engine.put(job)
         return self.queue.AsyncResult(job.id)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
         """The same, awaited: many callers share one commit and the loop is never blocked."""
         job = self._job(args, kwargs)
-        await self.queue.writer.arun(store.insert, job, wakes=True)
+        await self.queue.engine.aput(job)
         return self.queue.AsyncResult(job.id)
 
     def apply_async(
@@ -111,12 +112,10 @@ class Task(Function, Generic[P]):
     ) -> AsyncResult:
         return await Task.adelay(self.options(**options), *args, **(kwargs or {}))
 
-    def __background__(self, *args: Any, **kwargs: Any) -> Promise:
-        queue = self.queue
-        job = self._job(args, kwargs)
-        return Promise(queue.writer, self, job, queue.running_worker, queue.hold)
+    def __background__(self, *args: Any, **kwargs: Any) -> Promised:
+        return self.queue.engine.promise(self, self._job(args, kwargs))
 
-    async def accept(self, *args: P.args, **kwargs: P.kwargs) -> Promise:
+    async def accept(self, *args: P.args, **kwargs: P.kwargs) -> Promised:
         """Promise a job now, for a response of Starlette or FastAPI that is sent later.
 
         Give what this returns to ``background_tasks.add_task(job)``.
@@ -165,12 +164,16 @@ def new_id(now: float) -> str:
 
 
 class Queue:
-    """A named queue in a SQLite file, which may hold several queues and tables of your own.
+    """A named queue: in a SQLite file, which may hold several queues and tables of your own, or on
+    a Celery broker (``redis://``, ``amqp://``; docs/celery.md).
 
     ``durability`` "power" (the default) survives the loss of power, "process" only ``kill -9``.
     Results are kept ``result_ttl`` seconds, failures ``failure_ttl``. A job whose process died
     ``max_crashes`` times is a failure (None: never). A promise whose response never came to its end
-    is let go after ``hold`` seconds. Waiting for the file's lock ends after ``lock_timeout``.
+    is let go after ``hold`` seconds. Waiting for the file's lock or for the broker ends after
+    ``lock_timeout``. With Celery ``backend`` (a Redis; if the broker is one, that) keeps the
+    results, and a job that was taken and has not ended is handed out again after
+    ``visibility_timeout`` seconds.
     """
 
     def __init__(
@@ -178,24 +181,47 @@ class Queue:
         name: str = "default",
         broker: str | None = None,
         *,
+        backend: str | None = None,
         durability: Literal["power", "process"] = "power",
         result_ttl: float = DAY,
         failure_ttl: float = 7 * DAY,
         max_crashes: int | None = 5,
         hold: float = 300.0,
         lock_timeout: float = 5.0,
+        visibility_timeout: float = 3600.0,
     ) -> None:
         self.name = name
         self.broker = broker or os.environ.get("MINIASGI_BROKER", "sqlite:///miniasgi-jobs.db")
-        self.max_crashes = max_crashes
-        self.hold = hold
-        self.keep = {"success": result_ttl, "revoked": result_ttl, "failure": failure_ttl}
         self.tasks: dict[str, Task[Any]] = {}
-        self._workers: list[Worker] = []
-        self.writer = Writer.at(broker_path(self.broker), durability, lock_timeout)
+        self.engine: Engine
+        if self.broker.partition("://")[0] not in _CELERY:
+            if backend is not None:
+                raise ValueError(f"{self.broker} keeps its results itself: leave out backend=")
+            self.engine = EmbeddedEngine(
+                name,
+                broker_path(self.broker),
+                durability=durability,
+                result_ttl=result_ttl,
+                failure_ttl=failure_ttl,
+                max_crashes=max_crashes,
+                hold=hold,
+                lock_timeout=lock_timeout,
+            )
+            return
+        from miniasgi.queue.celery import CeleryEngine
+
+        self.engine = CeleryEngine(
+            name,
+            self.broker,
+            backend,
+            ttl=max(result_ttl, failure_ttl),
+            max_crashes=max_crashes,
+            patience=lock_timeout,
+            visibility_timeout=visibility_timeout,
+        )
 
     def __repr__(self) -> str:
-        return f"Queue({self.name!r}, {self.broker!r})"
+        return f"Queue({self.name!r}, {self.engine.where!r})"
 
     @overload
     def task(self, func: Callable[P, Any], /) -> Task[P]: ...
@@ -221,6 +247,7 @@ class Queue:
             task: Task[Any] = kind(self, func, **settings)
             if task.name in self.tasks:
                 raise ValueError(f"{self!r} has a task named {task.name!r}: give this one a name=")
+            self.engine.register(task)
             self.tasks[task.name] = task
             return task
 
@@ -230,47 +257,46 @@ class Queue:
     # timer of the system that runs a command, or a job that ends by ordering the next one, does it.
 
     def AsyncResult(self, id: str) -> AsyncResult:
-        return AsyncResult(self.writer, id)
+        return self.engine.result(id)
 
-    @asynccontextmanager
-    async def worker(self, concurrency: int = 4, grace: float = 30.0) -> AsyncIterator[Worker]:
+    @property
+    def writer(self) -> Writer:
+        """The writer of the queue's file."""
+        if isinstance(self.engine, EmbeddedEngine):
+            return self.engine.writer
+        raise ValueError(f"{self!r} has no file: ask its broker, for instance with Flower")
+
+    @property
+    def celery(self) -> Any:
+        """The Celery application: ``celery -A module:queue.celery worker``."""
+        return self.engine.celery
+
+    def worker(
+        self, concurrency: int = 4, grace: float = 30.0
+    ) -> AbstractAsyncContextManager[Worker]:
         """Run this queue's jobs here while the block is open; needs asyncio. See `Worker`."""
-        limits = (self.max_crashes, self.keep, concurrency, grace)
-        worker = Worker(self.writer, self.name, self.tasks, *limits)
-        async with worker:
-            self._workers.append(worker)
-            try:
-                yield worker
-            finally:
-                self._workers.remove(worker)
+        return self.engine.worker(concurrency, grace)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
-        """``MiniASGI(lifespan=queue.lifespan)``, and the same for Starlette and FastAPI."""
-        async with self.worker():
+        """``MiniASGI(lifespan=queue.lifespan)``, and the same for Starlette and FastAPI.
+
+        Runs a worker of an embedded queue. Celery's are processes of their own.
+        """
+        async with self.engine.lifespan():
             yield
 
-    def running_worker(self) -> Worker | None:
-        return self._workers[-1] if self._workers else None
-
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> AbstractContextManager[Connection]:
         """One transaction on the queue's file, with your own tables; `delay` inside joins it.
 
         Inside a task it also settles the job (result None): its effects happen exactly once.
         Blocks, and holds the file's only write lock: keep it short and await nothing inside.
         """
-        job = current_job.get()
-        with self.writer.transaction() as connection:
-            yield connection
-            if job is not None and not settling(job, Outcome("success", "null"))(connection):
-                raise RuntimeError(f"job {job.id} is not this attempt's any more")
-        if job is not None:
-            job.settled = True
+        return self.engine.transaction()
 
     def close(self) -> None:
-        """Let go of the file; the next use opens it again."""
-        self.writer.close()
+        """Let go of the file or the broker; the next use opens it again."""
+        self.engine.close()
 
 
 def broker_path(broker: str) -> Path:
@@ -279,8 +305,6 @@ def broker_path(broker: str) -> Path:
     if scheme == "sqlite" and path:
         return Path(path)
     if separator or "://" in broker:
-        raise ValueError(
-            f"broker {broker!r} needs the Celery engine, which this version does not have: "
-            "use sqlite:///file.db"
-        )
+        known = "sqlite:///file.db; redis:// and amqp:// for a queue on Celery"
+        raise ValueError(f"broker {broker!r} is no file: {known}")
     raise ValueError(f"broker {broker!r} is not a URL: did you mean sqlite:///{broker}?")

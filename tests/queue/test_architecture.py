@@ -15,7 +15,9 @@ FLOORS = [
     {"writer"},
     {"jobs", "results"},
     {"worker"},
-    {"promises"},
+    {"promises", "engine", "marks"},
+    {"embedded", "celery_tasks"},
+    {"celery"},
     {"tasks"},
     {"commands", "__init__"},
 ]

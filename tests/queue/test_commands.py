@@ -125,7 +125,7 @@ def test_a_module_and_its_queue_say_where_too(
         (["worker", "nowhere"], "'nowhere' should be module:queue, for instance demos.mail:queue"),
         (["worker", "json:queue"], "json:queue: json has no Queue named 'queue'"),
         (["worker", "no_such_module:queue"], "No module named 'no_such_module'"),
-        (["status", "redis://localhost"], "broker 'redis://localhost' needs the Celery engine"),
+        (["status", "redis://localhost"], "broker 'redis://localhost' is no file: sqlite"),
         (["worker", "sqlite:///x.db"], "'sqlite:///x.db' should be module:queue"),
     ],
 )

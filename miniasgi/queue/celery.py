@@ -1,0 +1,312 @@
+"""The Celery engine: the same queue on a broker, when one machine is not enough.
+
+`CeleryEngine.celery` is an ordinary Celery application with every task of the queue registered on
+it, so that Celery's own worker, Flower and beat work with it. docs/celery.md has the settings, each
+with its reason.
+
+Rules of this file: a job is announced in the backend before it is published; whatever is wrong with
+the broker is one sentence, `QueueUnavailable`, within seconds; an event loop is never blocked,
+because what a coroutine asks of the broker is done in the engine's own threads.
+"""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NoReturn
+from uuid import uuid4
+
+try:
+    from celery import Celery
+    from celery.backends.redis import RedisBackend
+    from kombu.exceptions import KombuError
+    from redis.exceptions import RedisError
+except ImportError as exc:
+    raise ImportError(f"a queue on Celery needs: pip install 'miniasgi[celery]' ({exc})") from exc
+
+from miniasgi.concurrency import BackgroundThreads
+from miniasgi.events import tell
+from miniasgi.queue.celery_tasks import Runner
+from miniasgi.queue.errors import QueueUnavailable
+from miniasgi.queue.jobs import Function
+from miniasgi.queue.marks import Marks
+from miniasgi.queue.results import AsyncResult
+from miniasgi.queue.store import Job
+from miniasgi.types import Background
+
+logger = logging.getLogger("miniasgi.queue")
+
+PRIORITIES = 10  #: 0 to 9: what Redis is given lists for, and RabbitMQ a queue
+
+
+def application(
+    name: str, broker: str, backend: str, ttl: float, patience: float, visibility: float
+) -> Any:
+    """A Celery application that loses nothing. ``patience``: seconds to wait for the broker."""
+    app = Celery(name, broker=broker, backend=backend, set_as_current=False)
+    attempts = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2}
+    transport: dict[str, Any] = {"connect_retries_timeout": patience, **attempts}
+    if broker.startswith("amqp"):
+        transport |= {"confirm_publish": True, "read_timeout": patience, "write_timeout": patience}
+    else:
+        transport |= {
+            "visibility_timeout": visibility,
+            "socket_timeout": patience,
+            "socket_connect_timeout": patience,
+            "priority_steps": list(range(PRIORITIES)),
+            "queue_order_strategy": "priority",
+            "unacked_key": f"{name}-unacked",
+            "unacked_index_key": f"{name}-unacked-index",
+            "unacked_mutex_key": f"{name}-unacked-mutex",
+            "unacked_restore_interval": max(1, min(10, int(visibility / 2))),
+            "unacked_restore_throttle": 1,
+        }
+    app.conf.update(
+        accept_content=["json"],
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=patience,
+        broker_transport_options=transport,
+        redis_socket_connect_timeout=patience,
+        redis_socket_timeout=patience,
+        result_accept_content=["json"],
+        result_backend_always_retry=True,
+        result_backend_transport_options={"retry_policy": attempts},
+        result_expires=int(ttl),
+        result_serializer="json",
+        task_acks_late=True,
+        task_default_queue=name,
+        task_publish_retry_policy=attempts,
+        task_queue_max_priority=PRIORITIES - 1 if broker.startswith("amqp") else None,
+        task_reject_on_worker_lost=True,
+        task_serializer="json",
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_prefetch_multiplier=1,
+    )
+    return app
+
+
+class CeleryEngine:
+    """One queue's jobs on a broker. Its settings are described at `Queue`."""
+
+    def __init__(
+        self,
+        name: str,
+        broker: str,
+        backend: str | None,
+        *,
+        ttl: float,
+        max_crashes: int | None,
+        patience: float,
+        visibility_timeout: float,
+    ) -> None:
+        backend = backend or broker
+        if not backend.startswith(("redis", "sentinel", "socket")):
+            raise ValueError(f"results need Redis: Queue({name!r}, ..., backend='redis://...')")
+        self.name = name
+        self.where = without_password(broker)
+        self.longest = visibility_timeout
+        self.celery = application(name, broker, backend, ttl, patience, visibility_timeout)
+        store: RedisBackend = self.celery.backend
+        # Celery would listen for the result of every job that this process publishes, for ever.
+        store.on_task_call = _nothing
+        self.marks = Marks(store, ttl)
+        self._runner = Runner(self.marks, max_crashes, visibility_timeout)
+        self._threads = BackgroundThreads(16)
+        self._warned = False
+
+    def register(self, function: Function) -> None:
+        """Make a Celery task of it, of the same name."""
+        timeout = function.timeout
+        if timeout is not None and timeout >= self.longest:
+            raise ValueError(f"{function.name} may run {timeout:g} s, and {self._too_late()}")
+
+        def run(task: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._runner.run(function, task, args, kwargs)
+
+        run.__doc__ = function.func.__doc__
+        limit = None if function.is_async else timeout
+        options = {"bind": True, "max_retries": None, "soft_time_limit": limit, "typing": False}
+        self.celery.task(name=function.name, shared=False, **options)(run)
+
+    def _too_late(self) -> str:
+        return (
+            f"after {self.longest:g} s the broker hands a job out again: give the Queue a longer "
+            "visibility_timeout, or an outbox, which keeps jobs until they are due"
+        )
+
+    # Publishing
+
+    def put(self, job: Job) -> None:
+        if asyncio._get_running_loop() is not None and not self._warned:
+            self._warned = True
+            logger.warning("%s.delay() blocks the event loop: await adelay()", job.task)
+        self.publish(job)
+
+    async def aput(self, job: Job) -> None:
+        self._check(job)
+        await self._threads.run(partial(self.publish, job))
+
+    def publish(self, job: Job) -> None:
+        """Announce it and hand it to the broker. The same id again is the same job."""
+        self._check(job)
+        args, kwargs = json.loads(job.arguments)
+        level = job.priority if self._is_amqp else PRIORITIES - 1 - job.priority
+        with self.explained():
+            if self.marks.announce(job):
+                self.celery.send_task(
+                    job.task,
+                    args,
+                    kwargs,
+                    task_id=job.id,
+                    queue=job.queue,
+                    eta=job.due_at and datetime.fromtimestamp(job.due_at, UTC),
+                    priority=level,
+                    retries=job.retries,
+                    headers={"miniasgi_copy": uuid4().hex},
+                )
+                self.marks.published(job.id)
+
+    @property
+    def _is_amqp(self) -> bool:
+        return self.where.startswith("amqp")
+
+    def _check(self, job: Job) -> None:
+        if not 0 <= job.priority < PRIORITIES:
+            raise ValueError(f"priority {job.priority}: Celery has 0 to {PRIORITIES - 1}")
+        if job.due_at is not None and job.due_at - job.created_at >= self.longest:
+            wait = job.due_at - job.created_at
+            raise ValueError(f"a job that waits {wait:g} s runs twice: {self._too_late()}")
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Whatever is wrong with the broker or the backend, as one sentence."""
+        try:
+            yield
+        except (KombuError, RedisError, OSError) as exc:
+            raise QueueUnavailable(f"{self.where} cannot be used: {exc}") from exc
+
+    def promise(self, function: Function, job: Job) -> "CeleryPromise":
+        return CeleryPromise(self, job)
+
+    def result(self, id: str) -> "CeleryResult":
+        return CeleryResult(self, id)
+
+    # Running
+
+    def worker(self, concurrency: int, grace: float) -> NoReturn:
+        raise RuntimeError(
+            "the workers of a queue on Celery are processes: python -m miniasgi worker module:queue"
+        )
+
+    def work(self, concurrency: int, grace: float) -> None:
+        """Be a Celery worker until SIGTERM or Ctrl-C."""
+        self.celery.conf.worker_soft_shutdown_timeout = grace
+        options = ["--loglevel=INFO", "--without-gossip", "--without-mingle"]
+        self.celery.worker_main(["worker", f"--concurrency={concurrency}", *options])
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        yield
+
+    def transaction(self) -> NoReturn:
+        raise RuntimeError(f"{self.where} has no transactions: that takes a SQLite queue")
+
+    def close(self) -> None:
+        """Let go of the connections; the next use opens them again."""
+        self.celery.close()
+
+
+@dataclass(eq=False)
+class CeleryPromise:
+    """One job of one response, published before its first byte.
+
+    A worker elsewhere may begin before the last byte. An outbox keeps to the order.
+    """
+
+    _engine: CeleryEngine
+    _job: Job
+    _accepted: bool = False
+
+    def __post_init__(self) -> None:
+        self.name = self._job.task
+        self.result = self._engine.result(self._job.id)
+
+    def __background__(self) -> "CeleryPromise":
+        return self
+
+    async def accept(self, *others: Background) -> None:
+        """Publish these jobs. Raises QueueUnavailable: then those before it are revoked."""
+        promises = [p for p in (self, *others) if isinstance(p, CeleryPromise)]
+        rest = [other for other in others if other not in promises]
+        fresh = [promise for promise in promises if not promise._accepted]
+        await self._engine._threads.run(partial(_publish_all, fresh))
+        try:
+            if rest:
+                await rest[0].accept(*rest[1:])
+        except BaseException:
+            await self._engine._threads.run(partial(_withdraw, fresh))
+            raise
+        for promise in fresh:
+            promise._accepted = True
+            tell("job.accepted", promise.name)
+
+    async def __call__(self) -> None:
+        """Nothing is left to do: the broker has it."""
+
+    async def abandon(self, because: BaseException) -> None:
+        """The response failed, the promise stands."""
+
+
+def _publish_all(promises: list[CeleryPromise]) -> None:
+    for number, promise in enumerate(promises):
+        try:
+            promise._engine.publish(promise._job)
+        except BaseException:
+            _withdraw(promises[:number])
+            raise
+
+
+def _withdraw(promises: list[CeleryPromise]) -> None:
+    for promise in promises:
+        with suppress(QueueUnavailable):
+            promise.result.revoke()
+
+
+class CeleryResult(AsyncResult):
+    """The same handle, answered by the backend."""
+
+    def __init__(self, engine: CeleryEngine, id: str) -> None:
+        self.id = id
+        self._engine = engine
+        self._pinned = None
+
+    @property
+    def _where(self) -> str:
+        return self._engine.where
+
+    def _read(self) -> Any:
+        with self._engine.explained():
+            return self._engine.marks.row(self.id)
+
+    def revoke(self) -> bool:
+        """A waiting job never runs; a running ``async def`` is cancelled within about a second."""
+        with self._engine.explained():
+            return self._engine.marks.revoke(self.id)
+
+    def forget(self) -> bool:
+        """Delete what is known of a job that has ended."""
+        with self._engine.explained():
+            return self._engine.marks.forget(self.id)
+
+
+def without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", url)
+
+
+def _nothing(*args: Any) -> None: ...

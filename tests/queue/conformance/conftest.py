@@ -1,0 +1,86 @@
+"""One suite, two engines: a SQLite file, and Celery on a Redis of the tests' own.
+
+A test that must differ on Celery says so with a mark, ``@pytest.mark.differs("on Celery ...")``: it
+is then expected to fail there (strictly: if it passes, the mark is wrong), and the sentence is a
+row of the table in docs/celery.md, which docs/engines.py makes from these marks.
+"""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from demos.redis_server import RedisServer, why_not
+from miniasgi.queue import Queue
+
+Working = Callable[[Queue], AbstractAsyncContextManager[Any]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        differs = item.get_closest_marker("differs")
+        if differs and "[celery" in item.name:
+            item.add_marker(pytest.mark.xfail(reason=differs.args[0], strict=True))
+        if "[celery" in item.name:
+            # Celery's result backend asks redis-py in an old way.
+            item.add_marker(pytest.mark.filterwarnings("ignore:Call to deprecated setex"))
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    if why_not():
+        pytest.skip(why_not())
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "celery"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def broker(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL: all that differs between the two."""
+    if engine == "sqlite":
+        return f"sqlite:///{tmp_path / 'jobs.db'}"
+    server: RedisServer = request.getfixturevalue("redis")
+    server.ask("FLUSHALL")
+    return server.url()
+
+
+@pytest.fixture
+def queue(broker: str) -> Iterator[Queue]:
+    queue = Queue("mail", broker)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def working(engine: str) -> Working:
+    """A worker in this process, with one slot, so that tasks can be closures of a test."""
+    return in_this_process if engine == "celery" else lambda queue: queue.worker(concurrency=1)
+
+
+@asynccontextmanager
+async def in_this_process(queue: Queue) -> AsyncIterator[Any]:
+    """Celery's own worker for tests, in threads."""
+    from celery.contrib.testing.worker import start_worker
+
+    worker = start_worker(
+        queue.celery, pool="threads", concurrency=1, perform_ping_check=False, shutdown_timeout=30
+    )
+    await anyio.to_thread.run_sync(worker.__enter__)
+    try:
+        yield worker
+    finally:
+        await anyio.to_thread.run_sync(worker.__exit__, *sys.exc_info())
+
+
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
