@@ -1,8 +1,8 @@
 """A persistent queue in one SQLite file: durable before acknowledged, alive after ``kill -9``.
 
 Floors, lowest first: `errors`, `retry`; `owners` (who is alive, and the bell), `store` (all SQL),
-`arguments` (JSON); `files` (lock and connections), `writer` (group commit); `jobs` (running one),
-`results`; `worker`; `promises`; `tasks` (Queue and Task); `commands`.
+`arguments` (JSON); `files` (lock and connections), `operations`, `writer` (group commit); `jobs`
+(running one), `results`; `worker`; `promises`; `tasks` (Queue and Task); `commands`.
 """
 
 import sys

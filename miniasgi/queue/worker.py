@@ -19,6 +19,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from sqlite3 import Connection
+from typing import Any
 
 from miniasgi.events import tell
 from miniasgi.queue import store
@@ -29,9 +30,11 @@ from miniasgi.queue.store import Job, Outcome
 from miniasgi.queue.writer import Writer
 
 logger = logging.getLogger("miniasgi.queue")
+Settle = Callable[[Connection], bool]
 
 _GIVEN_BACK = Outcome("ready", error="given back: its worker stopped")
 _NOT_BEGUN = Outcome("ready", attempts=1)
+
 _REVOKED = Outcome("revoked", error="revoked while it ran")
 
 
@@ -260,13 +263,15 @@ class Worker:
         tell("job.settled", slot.job.task)
         return jobs
 
-    def _exchange(
-        self, db: Connection, job: Job, settle: Callable[[Connection], bool]
-    ) -> list[Job]:
-        """One job for the next, in one commit."""
-        if not settle(db):
-            logger.warning("job %s was not ours any more: its outcome is dropped", job.id)
-        return [] if self._stopping else self._claim(db, 1)
+    def _exchange(self, db: Connection, ended: list[tuple[Job, Settle]]) -> Any:
+        """In one commit, for each job that has ended another one, if there is one."""
+        for job, settle in ended:
+            if not settle(db):
+                logger.warning("job %s was not ours any more: its outcome is dropped", job.id)
+        jobs = [] if self._stopping else self._claim(db, len(ended))
+        return [jobs[at : at + 1] for at in range(len(ended))]
+
+    _exchange.together = True  # type: ignore[attr-defined]
 
     def _next(self, slot: Slot, jobs: list[Job]) -> None:
         """The slot's next job, or the slot is free."""

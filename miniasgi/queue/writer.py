@@ -18,9 +18,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -29,39 +28,13 @@ from weakref import WeakValueDictionary
 
 from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.files import File
+from miniasgi.queue.operations import Operation, Work, perform, resolve
 from miniasgi.queue.owners import Bell, Owner
 
 logger = logging.getLogger("miniasgi.queue")
 T = TypeVar("T")
-Work = Callable[..., T]
 
 _exiting = threading.Event()
-
-
-@dataclass(slots=True, eq=False)
-class Operation:
-    """``work(db, *args)``, and who waits for its value: a loop, a thread, or nobody.
-
-    Who takes it first decides what becomes of it: the writer, or impatience.
-    """
-
-    work: Work[Any]
-    args: tuple[Any, ...]
-    wakes: bool  # it brings work: ring the workers' bell after the commit
-    surely: Work[Any] | None  # what is tried again if storage fails
-    future: asyncio.Future[Any] | None = None
-    done: "threading.Lock | None" = None
-    value: Any = None
-    error: BaseException | None = None
-    _turn: "threading.Lock" = field(default_factory=threading.Lock)
-
-    def take(self) -> bool:
-        return self._turn.acquire(blocking=False)
-
-    def outcome(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.value
 
 
 class Writer:
@@ -166,7 +139,7 @@ class Writer:
     def _late(self, operation: Operation) -> None:
         if operation.take():
             operation.error = self.file.busy()
-            _resolve([operation])
+            resolve([operation])
 
     def post(self, work: Work[Any], *, wakes: bool = False) -> None:
         """Hand in what has to be done, however late. Safe in a ``__del__``, in any thread."""
@@ -246,8 +219,7 @@ class Writer:
             db = self.file.open()
             db.execute("begin immediate")  # waits, within its own timeout, for a stranger's lock
             begun = True
-            for operation in batch:
-                operation.value = operation.work(db, *operation.args)
+            perform(batch, db)
             db.execute("commit")
         except BaseException as exc:
             if begun and db.in_transaction:
@@ -273,7 +245,7 @@ class Writer:
                 operation.done.release()
         for loop, waiting in loops.items():
             with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
-                loop.call_soon_threadsafe(_resolve, waiting)
+                loop.call_soon_threadsafe(resolve, waiting)
         if any(operation.wakes and operation.error is None for operation in batch):
             somebody = self._bell.ring()
             if not (somebody or self._warned):
@@ -303,12 +275,6 @@ class Writer:
     def after_fork(self) -> None:
         self.file.after_fork()
         self._begin_anew()
-
-
-def _resolve(operations: list[Operation]) -> None:
-    for operation in operations:
-        if operation.future is not None and not operation.future.done():
-            operation.future.set_result(None)
 
 
 def _after_fork() -> None:

@@ -11,7 +11,7 @@ QUEUE = ROOT / "miniasgi" / "queue"
 FLOORS = [
     {"errors", "retry"},
     {"owners", "store", "arguments"},
-    {"files"},
+    {"files", "operations"},
     {"writer"},
     {"jobs", "results"},
     {"worker"},

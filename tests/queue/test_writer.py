@@ -111,6 +111,29 @@ async def test_one_that_fails_does_not_fail_its_neighbours(queue: Queue, file: P
     assert len(ids_in(file)) == 3
 
 
+async def test_work_done_together_is_called_once_for_its_neighbours_and_again_after_a_failure(
+    queue: Queue, file: Path
+) -> None:
+    noop = noop_of(queue)
+    await noop.options(task_id="taken").adelay(0)
+    calls: list[list[tuple[int]]] = []
+
+    def double(db: sqlite3.Connection, numbers: list[tuple[int]]) -> Any:
+        calls.append(numbers)
+        return [2 * number for (number,) in numbers]
+
+    double.together = True  # type: ignore[attr-defined]
+    with queue.writer.file.turn():
+        one, two = (asyncio.ensure_future(queue.writer.arun(double, n)) for n in (1, 2))
+        taken = asyncio.ensure_future(noop.options(task_id="taken").adelay(9))
+        three = asyncio.ensure_future(queue.writer.arun(double, 3))
+        await asyncio.sleep(0)  # all are handed in, and wait for their turn
+    outcomes = await asyncio.gather(one, two, taken, three, return_exceptions=True)
+
+    assert (outcomes[:2], type(outcomes[2]), outcomes[3]) == ([2, 4], ValueError, 6)
+    assert calls == [[(1,), (2,)], [(1,), (2,)], [(3,)]]
+
+
 def test_first_in_first_out_is_the_order_of_commit_and_not_of_the_id(queue: Queue) -> None:
     noop = noop_of(queue)
     for name in ("z", "a", "m"):

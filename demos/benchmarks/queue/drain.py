@@ -21,7 +21,7 @@ def seconds(file: Path, left: str, *command: str) -> float:
     while count := db.execute(left).fetchone()[0]:
         if begin is None and count < JOBS:
             begin, first = time.perf_counter(), count
-        time.sleep(0.002)
+        time.sleep(0.02)  # the look is work on the same file
     took = time.perf_counter() - (begin or 0)
     stop(process)
     db.close()
