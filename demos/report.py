@@ -13,7 +13,11 @@ from miniasgi.timeline import svg, text
 
 WIDTH = 100
 #: Names that fit beside the lanes.
-_SHORT = {"starlette_queue": "Starl. +queue", "fastapi_queue": "FastAPI+queue"}
+_SHORT = {
+    "starlette_queue": "Starl. +queue",
+    "fastapi_queue": "FastAPI+queue",
+    "miniasgi_redis": "mini. + Redis",
+}
 
 
 def listing(scenarios: Sequence[Scenario]) -> str:
@@ -57,7 +61,13 @@ def as_svg(result: Result) -> str:
 
 def verdicts(results: Sequence[Result], settings: Settings) -> str:
     """A row for each scenario: is miniasgi the same, better or worse, and what was seen."""
-    lines = ["Verdict: miniasgi, compared with Starlette by the order of events", "=" * 65]
+    on_starlette = [
+        run for result in results for run in result.runs if run.framework == "starlette"
+    ]
+    is_absent = on_starlette and all(run.is_absent for run in on_starlette)
+    base = "FastAPI" if is_absent else "Starlette"
+    head = f"Verdict: miniasgi, compared with {base} by the order of events"
+    lines = [head, "=" * len(head)]
     for result in results:
         lines += ["", f"{result.scenario.number}  {result.scenario.title:<28} {_compared(result)}"]
         lines += _outcomes(result, "     ")

@@ -39,6 +39,7 @@ NAMES = {
     "fastapi": "FastAPI",
     "starlette_queue": "Starlette + queue",
     "fastapi_queue": "FastAPI + queue",
+    "miniasgi_redis": "miniasgi on Redis",
 }
 FRAMEWORKS = ("miniasgi", "starlette", "fastapi")
 
@@ -138,8 +139,8 @@ class Scenario:
     def applications(self, frameworks: Iterable[str]) -> tuple[str, ...]:
         """Those of these frameworks, first bare and then, if there are such, with our queue."""
         names = [*frameworks]
-        names += [f"{name}_queue" for name in names if f"{name}_queue" in self.module.expected]
-        return tuple(names)
+        others = [f"{name}_{kind}" for kind in ("queue", "redis") for name in names]
+        return (*names, *(name for name in others if name in self.module.expected))
 
     def is_absent(self, framework: str) -> bool:
         """Does this framework lack what the scenario is about?"""

@@ -1,8 +1,9 @@
 """Question: a letter and a list go to the queue. Who takes them, and what is said of them later?
 
 The tutorial's second part, on FastAPI with Celery and a Redis as it has it, on miniasgi with its
-own queue in a file. The client posts a letter, asks for its state while it is written and when it
-has been sent, posts a list of numbers as JSON, and asks for a job that nobody knows.
+own queue, in a file and on such a Redis. The client posts a letter, asks for its state while it is
+written and when it has been sent, posts a list of numbers as JSON, and asks for a job that nobody
+knows.
 
 Lesson: FastAPI takes a bare `list` for uploaded files, and its check of what is returned makes a
 500 of every job that has a result. Celery calls a job pending that does not exist.
@@ -28,6 +29,7 @@ expected = {
     "miniasgi": WORKS,
     "starlette": NOT_TYPED,
     "fastapi": no_such_thing(why_not()) if why_not() else FAILS,
+    "miniasgi_redis": no_such_thing(why_not()) if why_not() else WORKS,
 }
 warm_up = ("/jobs/warm-up",)
 needs = ("celery", "redis")
@@ -78,6 +80,9 @@ def miniasgi_app() -> ASGIApp:
         }
 
     return app
+
+
+miniasgi_redis_app = miniasgi_app  # the broker's URL is the worker's and the server's environment
 
 
 @application

@@ -1,7 +1,8 @@
 """A machine with what each framework's tutorial installs: a file of jobs, or a Redis and a Celery.
 
 On miniasgi it is a `demos.machine.Machine`. On FastAPI its worker is Celery's, and a Redis of its
-own comes up before the server: the broker that the sample names.
+own comes up before the server: the broker that the sample names. ``miniasgi_redis`` is our queue on
+such a Redis.
 """
 
 import sys
@@ -18,7 +19,7 @@ class TutorialMachine(Machine):
     redis: RedisServer | None = None
 
     def _new_server(self, port: int = 0) -> Server:
-        if self.framework == "fastapi" and self.redis is None:
+        if self.framework != "miniasgi" and self.redis is None:
             try:
                 self.redis = RedisServer(self.folder)
             except OSError as exc:
@@ -27,6 +28,7 @@ class TutorialMachine(Machine):
                 raise DemoError(str(exc)) from exc
             self.environment["CHAPTER_BROKER"] = self.redis.url(0)
             self.environment["CHAPTER_BACKEND"] = self.redis.url(1)
+            self.environment["MINIASGI_BROKER"] = self.redis.url(2)
         return super()._new_server(port)
 
     def worker_command(self, place: str, *options: str) -> list[str]:

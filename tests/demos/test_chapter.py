@@ -43,6 +43,14 @@ def test_what_is_seen_is_what_is_expected(
 
 
 @pytest.mark.servers
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_the_second_part_runs_on_a_file_and_on_a_redis_alike(results: dict[str, Result]) -> None:
+    outcomes = {run.framework: run.outcome for run in results["c24_a_job_and_its_state"].runs}
+
+    assert outcomes["miniasgi_redis"] == outcomes["miniasgi"]
+
+
+@pytest.mark.servers
 @samples
 def test_miniasgi_is_better_where_fastapi_fails_on_the_sample(
     results: dict[str, Result], name: str
