@@ -1,10 +1,12 @@
 """The queue's floors and its size."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.code_lines import code_lines
 from tests.queue.processes import ROOT
 
 QUEUE = ROOT / "miniasgi" / "queue"
@@ -21,6 +23,7 @@ FLOORS = [
     {"tasks"},
     {"commands", "__init__"},
 ]
+CELERY = {"celery", "celery_tasks", "marks"}
 WEB = {"background", "concurrency", "types", "events"}
 
 
@@ -42,3 +45,11 @@ def test_a_file_imports_only_from_floors_below_it_and_little_of_the_web(path: Pa
             assert inside in below
         else:
             assert module.removeprefix("miniasgi.") in WEB
+
+
+def test_the_embedded_queue_keeps_to_the_size_that_the_docs_tell() -> None:
+    told = re.search(r"have at most ([\d,]+) with it", (ROOT / "docs/decisions.md").read_text())
+    embedded = [path for path in QUEUE.glob("*.py") if path.stem not in CELERY]
+
+    assert told is not None
+    assert sum(map(code_lines, embedded)) <= int(told[1].replace(",", ""))
