@@ -1,0 +1,128 @@
+"""Build the site: check the prose against the source, render, add the files it links to.
+
+Run: ``python -m docs.read_along.build``, or ``make docs``. Stops with every problem in one list.
+"""
+
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from html import escape
+from html.parser import HTMLParser
+from os.path import normpath
+from pathlib import Path
+from urllib.parse import unquote
+
+from markdown import Markdown
+from pygments.formatters.html import HtmlFormatter
+
+from docs.read_along import DOCS, ROOT, ReadAlong
+from docs.read_along.source import NotInSource, find, highlighted
+
+SITE = ROOT / "site"
+#: As in zensical.toml.
+EXTENSIONS = ["tables", "attr_list", "md_in_html", "toc", "pymdownx.superfences"]
+_PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{path}</title><style>{style}</style></head>
+<body id="{path}"><h1>{path}</h1>
+<div class="highlight"><pre><code>{code}</code></pre></div></body>
+</html>
+"""
+_STYLE = """:root{color-scheme:light dark}body{margin:1.5rem;font:15px/1.5 system-ui,sans-serif}
+h1{font-size:1rem}pre{font:13px/1.45 ui-monospace,monospace;overflow:auto}
+.line::before{content:attr(data-number);display:inline-block;width:3.5em;opacity:.45}
+.symbol:target{display:block;background:#8883;box-shadow:-4px 0 #e69f00}
+"""
+
+
+def problems() -> Iterator[str]:
+    """Every page whose links or quotations are not in the source."""
+    for path in sorted(DOCS.rglob("*.md")):
+        page = path.relative_to(DOCS).as_posix()
+        try:
+            Markdown(extensions=[*EXTENSIONS, ReadAlong(page=page)]).convert(path.read_text())
+        except NotInSource as exc:
+            yield f"docs/{page}: {exc}"
+
+
+class _Page(HTMLParser):
+    """The ids of a page, and where it leads to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids.add(values.get("id") or "")
+        link = values.get("src" if tag in ("img", "script") else "href")
+        if link is not None and "data:" not in link:
+            self.links.append(link)
+
+
+def links(site: Path) -> Iterator[tuple[Path, str, Path, str]]:
+    """Of every built page: itself, what it says, the file and the fragment that this means."""
+    for path in sorted(site.rglob("*.html")):
+        if path.name == "404.html":
+            continue  # it is shown for any address, and so its links are absolute
+        for link in _Page(path).links:
+            name, _, fragment = link.partition("#")
+            if "://" not in name and not name.startswith("mailto:"):
+                target = Path(normpath(path.parent / unquote(name))) if name else path
+                target = target / "index.html" if target.is_dir() else target
+                yield path, link, target, unquote(fragment)
+
+
+def dead_links(site: Path) -> Iterator[str]:
+    """Links to a file or to a fragment that is not there, and links to elsewhere by path."""
+    pages: dict[Path, _Page] = {}
+    for path, link, target, fragment in links(site):
+        where = f"{path.relative_to(site)}: {link}"
+        if link.startswith("/"):
+            yield f"{where} is absolute: the site would not work below a prefix"
+        elif not target.is_file():
+            yield f"{where} leads to no file"
+        elif fragment and target.suffix == ".html":
+            page = pages.setdefault(target, _Page(target))
+            if fragment not in page.ids:
+                yield f"{where} leads to no such place"
+
+
+def write_sources(site: Path) -> None:
+    """A page for every file of the project that a page leads to."""
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for _, _, target, fragment in links(site):
+        if target.is_relative_to(site / "source"):
+            name = target.relative_to(site / "source").as_posix().removesuffix(".html")
+            wanted[name].add(fragment.partition(":")[2])
+    light = HtmlFormatter(style="default").get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+    style = f"{light}\n@media(prefers-color-scheme:dark){{{dark}}}\n{_STYLE}"
+    for name, symbols in wanted.items():
+        regions = {f"{name}:{one}": find(ROOT / name, one) for one in symbols - {""}}
+        code = highlighted(ROOT / name, regions)
+        page = site / "source" / f"{name}.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(_PAGE.format(path=escape(name), style=style, code=code))
+
+
+def main() -> None:
+    found = list(problems())
+    if not found:
+        command = [sys.executable, "-m", "zensical", "build", "--clean"]
+        built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if built.returncode:
+            sys.exit(built.stderr)
+        write_sources(SITE)
+        found = list(dead_links(SITE))
+    if found:
+        sys.exit("\n".join(found))
+    print(f"{SITE.relative_to(ROOT)}/index.html")
+
+
+if __name__ == "__main__":
+    main()
