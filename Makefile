@@ -1,16 +1,17 @@
-# Two commands do everything on a machine with Python 3.11 or newer and make:
+# A few commands do everything on a machine with Python 3.11 or newer and make:
 #
 #   make demo    see what happens after the response, recorded here and now
 #   make test    what CI runs: format, lint, types, import contracts, tests
+#   make docs    the book, to read beside the source; make docs-serve shows it
 #
-# Both make .venv first, with the versions in .ci/constraints.txt.
+# Each makes .venv first, with the versions in .ci/constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 
-.PHONY: demo test bench left-out lock clean
+.PHONY: demo test bench left-out docs docs-serve reference lock clean
 
 demo: $(VENV)/lab
 	@$(BIN)/python -m demos
@@ -33,6 +34,17 @@ bench: $(VENV)/bench
 left-out: $(VENV)/dev
 	$(BIN)/python docs/left_out.py
 
+# The book, in site/: read beside the source. Nothing is fetched.
+docs: $(VENV)/docs
+	@$(BIN)/python -m docs.read_along.build
+
+docs-serve: docs
+	@echo "http://127.0.0.1:8001 (Ctrl-C stops)"
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8001
+
+reference: $(VENV)/dev
+	$(BIN)/python -m docs.reference
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else f"miniasgi needs Python 3.11 or newer, this is {sys.version.split()[0]}; try: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "this Python cannot make environments; on Debian: sudo apt-get install python3-venv"; exit 1; }
@@ -53,4 +65,4 @@ lock:
 	rm -r $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) demos/recordings
+	rm -rf $(VENV) demos/recordings site .cache
