@@ -76,7 +76,6 @@ class Worker:
         self._context = copy_context()  # what is claimed runs in a copy of it
         self._rang = asyncio.Event()
         self._empty = asyncio.Event()
-        self._socket = open_port()
         self._owner = await asyncio.to_thread(self._open)
         self._loop.add_reader(self._socket, self._hear)
         self._serving = self._loop.create_task(self._serve())
@@ -85,6 +84,7 @@ class Worker:
     def _open(self) -> Owner:
         self.writer.read(store.outlook, self.queue)  # raises if it is unfit
         living(self.writer.directory, "queue")  # clears away what the dead left
+        self._socket = open_port()
         about, port = f"{self.queue} {self.concurrency}", self._socket.getsockname()[1]
         return Owner(self.writer.directory, "worker", about, port)
 

@@ -134,7 +134,8 @@ class Writer:
             if operation and operation.future and not operation.surely:
                 loop = operation.future.get_loop()
                 later = partial(loop.call_later, self.file.lock_timeout, self._late, operation)
-                loop.call_soon_threadsafe(later)
+                with suppress(RuntimeError):  # that loop is closed
+                    loop.call_soon_threadsafe(later)
 
     def _late(self, operation: Operation) -> None:
         if operation.take():

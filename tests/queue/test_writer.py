@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from miniasgi.queue import Queue, QueueUnavailable, store
+from miniasgi.queue.operations import Operation
 from tests.queue.processes import Process
 
 pytestmark = pytest.mark.anyio
@@ -388,6 +389,18 @@ async def test_a_cancelled_enqueue_that_still_waits_is_withdrawn(queue: Queue) -
 
     assert after.exists()
     assert queue.AsyncResult("cancelled").exists() is False
+
+
+def test_a_loop_that_is_gone_does_not_disturb_the_writer(queue: Queue) -> None:
+    gone = asyncio.new_event_loop()
+    gone.close()
+    future: asyncio.Future[Any] = asyncio.Future(loop=gone)
+    left = Operation(store.find, ("nobody",), False, None, future)
+
+    queue.writer._be_impatient([left])
+    queue.writer._tell([left])
+
+    assert not future.done()
 
 
 def test_two_queues_on_one_file_share_the_writer_and_see_only_their_own_jobs(file: Path) -> None:
