@@ -13,6 +13,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -176,11 +177,14 @@ class CeleryEngine:
     def _is_amqp(self) -> bool:
         return self.where.startswith("amqp")
 
-    def _check(self, job: Job) -> None:
+    def check_priority(self, job: Job) -> None:
         if not 0 <= job.priority < PRIORITIES:
             raise ValueError(f"priority {job.priority}: Celery has 0 to {PRIORITIES - 1}")
-        if job.due_at is not None and job.due_at - job.created_at >= self.longest:
-            wait = job.due_at - job.created_at
+
+    def _check(self, job: Job) -> None:
+        self.check_priority(job)
+        wait = (job.due_at or 0.0) - time.time()
+        if wait >= self.longest:
             raise ValueError(f"a job that waits {wait:g} s runs twice: {self._too_late()}")
 
     @contextmanager

@@ -118,6 +118,19 @@ def purge(options: argparse.Namespace) -> None:
     print(f"{_sum(done, total // 2000 + 1)} jobs deleted")
 
 
+def move_(options: argparse.Namespace) -> None:
+    """Hand the jobs that wait to a Celery broker; if it is killed, run it again."""
+    writer = _writer(options.where)
+    settings = {"backend": options.backend, "visibility_timeout": options.visibility_timeout}
+    engine = Queue("move", options.to, **settings).engine
+    from miniasgi.queue.move import move
+
+    waiting = sum(row["ready"] + row["scheduled"] for row in writer.read(store.counts))
+    moved = _sum(move(writer, engine, options.batch), waiting // options.batch + 1)
+    left = sum(row["ready"] + row["scheduled"] for row in writer.read(store.counts))
+    print(f"{moved} jobs moved" + f", {left} left: they are due too late for a broker" * (left > 0))
+
+
 _WHERE = ("where", {"help": "module:queue, or sqlite:///jobs.db, or jobs.db"})
 _JSON = ("--json", {"action": "store_true", "help": "one JSON object a line"})
 _QUEUE = ("--queue", {"help": "the queue's name, where a file was given"})
@@ -145,6 +158,12 @@ _COMMANDS: dict[Any, list[tuple[str, dict[str, Any]]]] = {
     purge: [
         ("--state", _STATES),
         ("--older", {"type": float, "default": 0.0, "help": "only after so many seconds"}),
+    ],
+    move_: [
+        ("to", {"help": "the broker: redis://... or amqp://..."}),
+        ("--backend", {"help": "where the results go, if not to the broker: redis://..."}),
+        ("--batch", {"type": int, "default": 100, "help": "jobs taken out at one time (100)"}),
+        ("--visibility-timeout", {"type": float, "default": 3600.0, "help": "the queue's (3600)"}),
     ],
 }
 

@@ -55,7 +55,7 @@ class Marks:
         mine = {name: getattr(job, name) for name in _TOLD if getattr(job, name) is not None}
         key = self._keys(job.id)[1]
         with self._pipeline() as pipe:
-            for field, value in (mine | {"starts": job.attempt}).items():
+            for field, value in (mine | {"starts": job.attempt, "retries": job.retries}).items():
                 pipe.hsetnx(key, field, value)
             pipe.expire(key, self._ttl + int(max(0.0, (job.due_at or 0.0) - job.created_at)))
             pipe.hgetall(key)

@@ -281,6 +281,30 @@ def delete(db: Connection, state: str, before: float, limit: int = 2000) -> int:
     return db.execute(sql, (state, before, limit)).rowcount
 
 
+# Moving them elsewhere
+
+
+def take_out(db: Connection, owner: str, limit: int, before: float) -> list[Job]:
+    """Own up to ``limit`` jobs that wait and are due before a moment, in the order of commit."""
+    waiting = "state in ('ready', 'scheduled') and coalesce(due_at, 0) < ? order by seq limit ?"
+    some = f"select seq from miniasgi_job where {waiting}"
+    sql = f"update miniasgi_job set state = 'held', owner = ? where seq in ({some}) returning "
+    rows = db.execute(f"{sql} {', '.join(_COLUMNS)}, seq", (owner, before, limit)).fetchall()
+    return [Job(*row[:-1]) for row in sorted(rows, key=lambda row: row["seq"])]
+
+
+def delete_owned(db: Connection, owner: str) -> None:
+    db.execute("delete from miniasgi_job where owner = ?", (owner,))
+
+
+def give_back_moved(db: Connection, is_alive: Callable[[str], bool], now: float) -> None:
+    """What a mover that is dead had taken out waits again, as it did before."""
+    movers = db.execute("select distinct owner from miniasgi_job where owner glob 'mover-*'")
+    dead = [(now, owner) for (owner,) in movers.fetchall() if not is_alive(owner)]
+    state = "case when due_at > ? then 'scheduled' else 'ready' end"
+    db.executemany(f"update miniasgi_job set owner = null, state = {state} where owner = ?", dead)
+
+
 # What people ask of it
 
 

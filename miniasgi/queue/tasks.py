@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, Unpack, overload
@@ -172,8 +172,8 @@ class Queue:
     ``max_crashes`` times is a failure (None: never). A promise whose response never came to its end
     is let go after ``hold`` seconds. Waiting for the file's lock or for the broker ends after
     ``lock_timeout``. With Celery ``backend`` (a Redis; if the broker is one, that) keeps the
-    results, and a job that was taken and has not ended is handed out again after
-    ``visibility_timeout`` seconds.
+    results, ``outbox`` is a SQLite file that keeps promises until the broker has them, and a job
+    that was taken and has not ended is handed out again after ``visibility_timeout`` seconds.
     """
 
     def __init__(
@@ -182,6 +182,7 @@ class Queue:
         broker: str | None = None,
         *,
         backend: str | None = None,
+        outbox: str | None = None,
         durability: Literal["power", "process"] = "power",
         result_ttl: float = DAY,
         failure_ttl: float = 7 * DAY,
@@ -194,23 +195,24 @@ class Queue:
         self.broker = broker or os.environ.get("MINIASGI_BROKER", "sqlite:///miniasgi-jobs.db")
         self.tasks: dict[str, Task[Any]] = {}
         self.engine: Engine
+        embedded = partial(
+            EmbeddedEngine,
+            name,
+            durability=durability,
+            max_crashes=max_crashes,
+            hold=hold,
+            lock_timeout=lock_timeout,
+        )
         if self.broker.partition("://")[0] not in _CELERY:
-            if backend is not None:
-                raise ValueError(f"{self.broker} keeps its results itself: leave out backend=")
-            self.engine = EmbeddedEngine(
-                name,
-                broker_path(self.broker),
-                durability=durability,
-                result_ttl=result_ttl,
-                failure_ttl=failure_ttl,
-                max_crashes=max_crashes,
-                hold=hold,
-                lock_timeout=lock_timeout,
-            )
+            if backend is not None or outbox is not None:
+                raise ValueError(f"{self.broker} needs neither backend nor outbox: leave them out")
+            path = broker_path(self.broker)
+            self.engine = embedded(path, result_ttl=result_ttl, failure_ttl=failure_ttl)
             return
         from miniasgi.queue.celery import CeleryEngine
+        from miniasgi.queue.outbox import OutboxEngine
 
-        self.engine = CeleryEngine(
+        celery = CeleryEngine(
             name,
             self.broker,
             backend,
@@ -219,6 +221,11 @@ class Queue:
             patience=lock_timeout,
             visibility_timeout=visibility_timeout,
         )
+        if outbox is None:
+            self.engine = celery
+        else:  # what has been handed over is the broker's: its row is soon deleted
+            file = embedded(broker_path(outbox), result_ttl=60.0, failure_ttl=failure_ttl)
+            self.engine = OutboxEngine(file, celery)
 
     def __repr__(self) -> str:
         return f"Queue({self.name!r}, {self.engine.where!r})"
@@ -268,7 +275,7 @@ class Queue:
 
     @property
     def celery(self) -> Any:
-        """The Celery application: ``celery -A module:queue.celery worker``."""
+        """The Celery application. Name it in your module: ``celery_app = queue.celery``."""
         return self.engine.celery
 
     def worker(

@@ -20,10 +20,11 @@ FLOORS = [
     {"promises", "engine", "marks"},
     {"embedded", "celery_tasks"},
     {"celery"},
+    {"outbox", "move"},
     {"tasks"},
     {"commands", "__init__"},
 ]
-CELERY = {"celery", "celery_tasks", "marks"}
+CELERY = {"celery", "celery_tasks", "marks", "move", "outbox"}
 WEB = {"background", "concurrency", "types", "events"}
 
 

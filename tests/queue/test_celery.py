@@ -1,0 +1,317 @@
+"""The Celery engine alone: its settings, its broker gone, its workers killed."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demos.redis_server import RedisServer, why_not
+from miniasgi import BackgroundTasks, JSONResponse, MiniASGI, Request
+from miniasgi.queue import JobFailed, Queue, QueueUnavailable
+from miniasgi.testing import Client
+from tests.queue.processes import ROOT
+
+needs_redis = pytest.mark.skipif(bool(why_not()), reason=why_not())
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Call to deprecated setex")]
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def queue(redis: RedisServer) -> Iterator[Queue]:
+    queue = Queue("mail", redis.url())
+    yield queue
+    queue.close()
+
+
+# Settings
+
+
+def test_the_settings_lose_nothing_by_default() -> None:
+    conf = Queue("mail", "redis://localhost/1", visibility_timeout=600.0).celery.conf
+    transport = conf.broker_transport_options
+
+    assert (conf.task_acks_late, conf.task_reject_on_worker_lost) == (True, True)
+    assert (conf.worker_prefetch_multiplier, conf.accept_content) == (1, ["json"])
+    assert (transport["visibility_timeout"], transport["socket_timeout"]) == (600.0, 5.0)
+    assert conf.result_expires == 7 * 86_400
+
+
+def test_rabbitmq_confirms_what_is_published_and_has_priorities() -> None:
+    queue = Queue("mail", "amqp://user:secret@localhost//", backend="redis://localhost/1")
+    conf = queue.celery.conf
+
+    assert conf.broker_transport_options["confirm_publish"] is True
+    assert (conf.task_queue_max_priority, conf.task_default_queue) == (9, "mail")
+    assert repr(queue) == "Queue('mail', 'amqp://localhost//')"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"broker": "amqp://localhost"}, "results need Redis"),
+        ({"broker": "sqlite:///x.db", "backend": "redis://localhost"}, "needs neither backend"),
+        ({"broker": "sqlite:///x.db", "outbox": "sqlite:///y.db"}, "needs neither backend"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Queue("mail", **settings)  # type: ignore[arg-type]
+
+
+async def test_what_would_run_twice_is_refused_with_the_way_out() -> None:
+    queue = Queue("mail", "redis://localhost/1", visibility_timeout=60.0)
+
+    @queue.task
+    async def note() -> None: ...
+
+    with pytest.raises(ValueError, match=r"runs twice: .* longer visibility_timeout, or an outbox"):
+        await note.options(countdown=120.0).adelay()
+    with pytest.raises(ValueError, match="slow may run 90 s, and after 60 s the broker hands"):
+        queue.task(name="slow", timeout=90.0)(lambda: None)
+
+
+def test_without_celery_the_import_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "celery.py").write_text("raise ImportError('No module named celery')")
+    code = "from miniasgi.queue import Queue; Queue('mail', 'redis://localhost')"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "a queue on Celery needs: pip install 'miniasgi[celery]'" in ended.stderr
+
+
+# The broker is slow, or gone
+
+
+@needs_redis
+async def test_while_the_broker_is_stopped_others_are_answered(
+    queue: Queue, redis: RedisServer
+) -> None:
+    app, order = MiniASGI(), list[str]()
+
+    @queue.task
+    async def note(name: str) -> None: ...
+
+    @app.get("/enqueue")
+    async def enqueue(request: Request) -> JSONResponse:
+        await note.adelay("enqueued")
+        return JSONResponse({}, 202)
+
+    @app.get("/promise")
+    async def promise(request: Request) -> JSONResponse:
+        background = BackgroundTasks()
+        background.add_task(note, "promised")
+        return JSONResponse({}, 202, background=background)
+
+    @app.get("/other")
+    async def other(request: Request) -> JSONResponse:
+        return JSONResponse({})
+
+    async def ask(path: str) -> None:
+        reply = await client.get(path)
+        order.append(f"{path} {reply.status}")
+
+    async with Client(app) as client:
+        await ask("/enqueue")
+        assert redis._process is not None
+        redis._process.send_signal(signal.SIGSTOP)
+        waiting = [asyncio.create_task(ask(path)) for path in ("/enqueue", "/promise")]
+        await ask("/other")
+        order.append("the broker goes on")
+        redis._process.send_signal(signal.SIGCONT)
+        await asyncio.gather(*waiting)
+
+    assert order[:3] == ["/enqueue 202", "/other 200", "the broker goes on"]
+    assert sorted(order[3:]) == ["/enqueue 202", "/promise 202"]
+
+
+@needs_redis
+async def test_a_broker_that_is_gone_is_one_sentence_and_a_503_never_a_202(
+    queue: Queue, redis: RedisServer
+) -> None:
+    app = MiniASGI()
+
+    @queue.task
+    async def note() -> None: ...
+
+    @app.get("/promise")
+    async def promise(request: Request) -> JSONResponse:
+        background = BackgroundTasks()
+        background.add_task(note)
+        return JSONResponse({}, 202, background=background)
+
+    redis.kill()
+    async with Client(app) as client:
+        reply = await client.get("/promise")
+    with pytest.raises(QueueUnavailable, match=r"redis://127\.0\.0\.1:\d+/0 cannot be used: "):
+        await note.adelay()
+
+    assert reply.status == 503
+
+
+@needs_redis
+async def test_delay_on_the_event_loop_says_once_what_to_write_instead(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    @queue.task
+    async def note() -> None: ...
+
+    with caplog.at_level(logging.WARNING, "miniasgi.queue"):
+        note.delay()
+        note.delay()
+
+    assert caplog.messages == ["note.delay() blocks the event loop: await adelay()"]
+
+
+@needs_redis
+async def test_several_promises_of_a_response_that_fails_are_revoked(
+    queue: Queue, redis: RedisServer
+) -> None:
+    gone = Queue("gone", "redis://127.0.0.1:1/0")
+
+    @queue.task
+    async def note() -> None: ...
+
+    @gone.task(name="other")
+    async def other() -> None: ...
+
+    background = BackgroundTasks()
+    first = background.add_task(note)
+    background.add_task(other)
+    with pytest.raises(QueueUnavailable):
+        await background.accept()
+
+    assert first.state == "REVOKED"
+
+
+# Workers that die
+
+JOBS = """
+import os
+from miniasgi.queue import Queue
+
+queue = Queue("mail", os.environ["BROKER"], visibility_timeout=2.0)
+
+@queue.task(bind=True)
+def stay(job):
+    with open(f"attempt {job.attempt}", "w") as file:
+        file.write(str(os.getpid()))
+    if job.attempt == 1:
+        import signal
+        signal.pause()
+    return job.attempt
+
+@queue.task
+async def die():
+    os.kill(os.getpid(), 9)
+
+celery_app = queue.celery
+"""
+
+
+class Workers:
+    """``python -m miniasgi worker`` in a folder, each with its children in a group of its own."""
+
+    def __init__(self, folder: Path, broker: str) -> None:
+        (folder / "jobs.py").write_text(JOBS)
+        self.folder = folder
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "BROKER": broker}
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        command = command or ("miniasgi", "worker", "jobs:queue", "--concurrency", "1")
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """``kill -9`` for all of them."""
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def wait_for(self, name: str) -> str:
+        until = time.monotonic() + PATIENCE
+        path = self.folder / name
+        while not path.exists() or not path.read_text():
+            assert time.monotonic() < until, (self.folder / "log").read_text()
+            time.sleep(0.01)
+        return path.read_text()
+
+
+@pytest.fixture
+def workers(tmp_path: Path, redis: RedisServer) -> Iterator[Workers]:
+    workers = Workers(tmp_path, redis.url())
+    yield workers
+    for process in workers.processes:
+        workers.kill(process)
+
+
+@pytest.fixture
+def jobs(queue: Queue) -> Queue:
+    """The same tasks, to be called from here."""
+    queue.task(name="stay", bind=True)(lambda job: None)
+    queue.task(name="die")(lambda: None)
+    return queue
+
+
+@needs_redis
+def test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job(
+    jobs: Queue, workers: Workers
+) -> None:
+    first = workers.start()
+    result = jobs.tasks["stay"].delay()
+    workers.wait_for("attempt 1")
+
+    workers.kill(first)
+    workers.start()
+
+    assert result.get(PATIENCE) == 2
+
+
+@needs_redis
+def test_a_child_killed_in_mid_work_is_noticed_and_celerys_own_command_works_too(
+    jobs: Queue, workers: Workers
+) -> None:
+    workers.start("celery", "-A", "jobs:celery_app", "worker", "--concurrency=1")
+    result = jobs.tasks["stay"].delay()
+
+    os.kill(int(workers.wait_for("attempt 1")), signal.SIGKILL)
+
+    assert result.get(PATIENCE) == 2
+
+
+@needs_redis
+def test_a_poison_job_ends_as_a_failure_that_says_the_worker_died(
+    jobs: Queue, workers: Workers
+) -> None:
+    workers.start()
+
+    with pytest.raises(JobFailed, match="worker died, 5 times so far"):
+        jobs.tasks["die"].delay().get(PATIENCE)
