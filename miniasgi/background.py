@@ -58,19 +58,23 @@ class BackgroundTask:
             else:
                 await self._run_and_tell()
         except (Exception, SystemExit, KeyboardInterrupt) as exc:
-            tell("task.failed", self.name)
-            _note(exc, f"in background task {self.name!r}")
+            self._note_failure(exc)
             raise
         except BaseException as exc:
             if not _is_cancelled():
-                tell("task.failed", self.name)
                 failure = RuntimeError("it awaited something that somebody else had cancelled")
-                _note(failure, f"in background task {self.name!r}")
+                self._note_failure(failure)
                 raise failure from exc
             # A cancel is an outcome too: recorded, then raised on, as both event loops demand.
             tell("task.cancelled", self.name)
             _log("background task %r was cancelled before its end", self.name)
             raise
+
+    def _note_failure(self, exc: BaseException) -> None:
+        tell("task.failed", self.name)
+        note = f"in background task {self.name!r}"
+        if note not in getattr(exc, "__notes__", ()):  # the same object may be raised again
+            exc.add_note(note)
 
     async def _run_and_tell(self) -> None:
         def begin() -> Any:
@@ -87,11 +91,6 @@ class BackgroundTask:
     async def abandon(self, because: BaseException) -> None:
         """Log that this task will not run."""
         _log("background task %r will not run: %r", self.name, because)
-
-
-def _note(exc: BaseException, note: str) -> None:
-    if note not in getattr(exc, "__notes__", ()):  # the same object may be raised again
-        exc.add_note(note)
 
 
 def _is_cancelled() -> bool:
@@ -157,10 +156,8 @@ class BackgroundTasks(BackgroundTask):
 
     async def __call__(self) -> None:
         failures: list[Exception] = []
-        begun = 0
         try:
-            for task in self.tasks:  # the live list: a task may add a task
-                begun += 1
+            for begun, task in enumerate(self.tasks, 1):  # the live list: a task may add a task
                 try:
                     if begun > self._accepted:  # it was added after the promise, by another task
                         await task.accept()

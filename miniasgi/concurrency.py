@@ -29,16 +29,12 @@ def is_async_callable(obj: Any) -> bool:
 
     False for a lambda or a plain wrapper around a coroutine function: only their result tells.
     """
-    code = getattr(obj, "__code__", None)
-    if code is not None:  # a function: one look; inspect takes 2 us
-        return bool(code.co_flags & _CO_COROUTINE)
-    if isinstance(obj, partial):
+    code = getattr(obj, "__code__", None)  # a function: one look; inspect takes 2 us
+    if code is None and isinstance(obj, partial):
         return is_async_callable(obj.func)
-    if isinstance(obj, type):  # to call a class is to make an object, whatever that can do
-        return False
-    from inspect import iscoroutinefunction
-
-    return iscoroutinefunction(obj) or iscoroutinefunction(getattr(obj, "__call__", None))  # noqa: B004
+    if code is None:  # an object is called by its class; a class by its own, which runs nothing
+        code = getattr(getattr(type(obj), "__call__", None), "__code__", None)  # noqa: B004
+    return code is not None and bool(code.co_flags & _CO_COROUTINE)
 
 
 async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -52,11 +48,11 @@ async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwa
     return result
 
 
-async def call(func: Callable[..., Any], *args: Any) -> Any:
+async def call(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a coroutine function on the loop, a plain one in a thread; an awaitable is awaited."""
     if is_async_callable(func):
-        return await func(*args)
-    result = await run_in_threadpool(func, *args)
+        return await func(*args, **kwargs)
+    result = await run_in_threadpool(func, *args, **kwargs)
     return await result if hasattr(result, "__await__") else result
 
 

@@ -107,20 +107,16 @@ class QueryParams(MultiDict[str]):
     """A query string taken apart. Bytes that are not UTF-8 become U+FFFD, never an error."""
 
     def __init__(self, query: str | bytes = "") -> None:
-        text = query.decode("latin-1") if isinstance(query, bytes) else query
-        if "%" in text or "+" in text:
-            from urllib.parse import parse_qsl  # on use: 10 ms of import
+        from urllib.parse import parse_qsl  # on use: 10 ms of import
 
-            super().__init__(parse_qsl(text, keep_blank_values=True))
-        else:  # nothing is quoted: 2 us less
-            pairs = [pair.partition("=") for pair in text.split("&") if pair]
-            super().__init__([(name, value) for name, _, value in pairs])
+        text = query.decode("latin-1") if isinstance(query, bytes) else query
+        super().__init__(parse_qsl(text, keep_blank_values=True))
 
 
 # What may stand in a Host header; anything else could change the path or the authority of a URL.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
-_SAFE = "/:@!$&'()*+,;=~"
+_SAFE = "/:@!$&'()*+,;="
 
 
 class URL(str):
@@ -143,9 +139,7 @@ class URL(str):
             is_usual = port in (None, {"http": 80, "https": 443}.get(scheme))
             netloc = host if is_usual else f"{host}:{port}"
         path = quote(scope["path"], safe=_SAFE)
-        query = scope.get("query_string", b"").decode("utf-8", "surrogateescape")
-        if not query.isprintable():
-            query = quote(query, safe=_SAFE + "%?", errors="surrogateescape")
+        query = quote(scope.get("query_string", b""), safe=_SAFE + "?%[]")  # is quoted already
         return cls(f"{scheme}://{netloc}{path}" + (query and f"?{query}"))
 
     def __getattr__(self, name: str) -> Any:

@@ -8,7 +8,7 @@ Source: python-multipart, ``FormParser``; RFC 7578.
 
 from io import BytesIO
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl
 
 from miniasgi.datastructures import MultiDict
 from miniasgi.exceptions import HTTPException
@@ -52,29 +52,26 @@ def parse_form(content_type: str, body: bytes, max_fields: int) -> FormData:
 
     def add(part: Any) -> None:
         if len(items) == max_fields:
-            raise FormParserError(f"more than {max_fields} fields")
-        is_file = hasattr(part, "file_object")
-        decode = _decode if kind == b"multipart/form-data" else _unquote
-        items.append((decode(part.field_name), UploadFile(part) if is_file else decode(part.value)))
+            raise FormParserError("too many fields")
+        value = UploadFile(part) if hasattr(part, "file_object") else _decode(part.value)
+        items.append((_decode(part.field_name), value))
 
     kind, options = parse_options_header(content_type)
-    if kind.decode("latin-1") not in FORM_TYPES:
-        return FormData()
     in_memory = {"MAX_MEMORY_FILE_SIZE": float("inf")}
     try:
-        parser = FormParser(
-            kind.decode(), add, add, None, options.get(b"boundary"), None, in_memory
-        )
-        parser.write(body)
-        parser.finalize()
+        if kind == b"application/x-www-form-urlencoded":
+            text = body.decode("latin-1")
+            return FormData(parse_qsl(text, keep_blank_values=True, max_num_fields=max_fields))
+        if kind == b"multipart/form-data":
+            boundary = options.get(b"boundary")
+            parser = FormParser(kind.decode(), add, add, None, boundary, None, in_memory)
+            parser.write(body)
+            parser.finalize()
     except (FormParserError, ValueError) as exc:
-        raise HTTPException(400, f"The form cannot be parsed: {exc}") from exc
+        sentence = f"The form cannot be parsed, with {max_fields} fields at most: {exc}"
+        raise HTTPException(400, sentence) from exc
     return FormData(items)
 
 
 def _decode(raw: bytes | None) -> str:
     return (raw or b"").decode("utf-8", "replace")
-
-
-def _unquote(raw: bytes | None) -> str:
-    return unquote_plus((raw or b"").decode("latin-1"))

@@ -35,8 +35,7 @@ class _Body:
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
         self.early: list[Message] = []  # taken by is_disconnected, before their time
-        self.chunks: list[bytes] = []  # read so far by body(), which may be cancelled and go on
-        self.size = 0  # of those, in bytes
+        self.beginning = bytearray()  # read so far by body(), which may be cancelled and go on
         self.whole: bytes | None = None
         self.is_streamed = False  # stream() has given some of it away
         self.is_consumed = False  # the last http.request was taken
@@ -111,8 +110,8 @@ class Request(Mapping[str, Any]):
         elif reader.is_consumed:
             raise RuntimeError("the request's body was already read as a stream")
         reader.is_streamed = reader.whole is None
-        for chunk in reader.chunks:
-            yield chunk
+        if reader.beginning:
+            yield bytes(reader.beginning)
         while not reader.is_consumed:
             chunk = await reader.next_chunk()
             if chunk:
@@ -127,12 +126,12 @@ class Request(Mapping[str, Any]):
                 raise RuntimeError("the request's body was already read as a stream")
             limit = getattr(self.scope.get("app"), "max_body_size", MAX_BODY_SIZE)
             while not reader.is_consumed:
-                reader.chunks.append(await reader.next_chunk())
-                reader.size += len(reader.chunks[-1])
-                if limit is not None and reader.size > limit:
+                reader.beginning += await reader.next_chunk()
+                if limit is not None and len(reader.beginning) > limit:
                     reader.is_streamed = True  # nobody shall take the rest for the whole
                     raise HTTPException(413, f"The body is longer than {limit} bytes.")
-            reader.whole, reader.chunks = b"".join(reader.chunks), []
+            reader.whole = bytes(reader.beginning)
+            reader.beginning.clear()
         return reader.whole
 
     async def json(self) -> Any:
@@ -165,14 +164,14 @@ class Request(Mapping[str, Any]):
         """
         reader = self._body()
         # What was taken early is kept, so it must stay small: not the body of a long upload.
-        if not (reader.early and reader.early[-1].get("more_body")):
+        may_take = not (reader.early and reader.early[-1].get("more_body"))
+        if may_take and not reader.is_disconnected:
             import anyio
 
             with anyio.CancelScope() as scope:
                 scope.cancel()  # take what is there, wait for nothing
                 reader.early.append(await self.receive())
-        is_last = bool(reader.early) and reader.early[-1]["type"] == "http.disconnect"
-        reader.is_disconnected = reader.is_disconnected or is_last
+                reader.is_disconnected = reader.early[-1]["type"] == "http.disconnect"
         return reader.is_disconnected
 
 

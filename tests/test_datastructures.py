@@ -112,7 +112,7 @@ def test_of_several_values_of_a_query_the_last_wins():
             http("/a", server=("testserver", 80)) | {"query_string": b"q=\xff"},
             "http://testserver/a?q=%FF",
         ),
-        (http("/a", server=None) | {"query_string": "q=ü".encode()}, "http://localhost/a?q=ü"),
+        (http("/a", server=None) | {"query_string": "q=ü".encode()}, "http://localhost/a?q=%C3%BC"),
         (http("/a", server=None), "http://localhost/a"),
         (http("/a b/é", server=None), "http://localhost/a%20b/%C3%A9"),
         (http("/a%3Fb", server=None), "http://localhost/a%253Fb"),
