@@ -29,12 +29,14 @@ def is_async_callable(obj: Any) -> bool:
 
     False for a lambda or a plain wrapper around a coroutine function: only their result tells.
     """
-    code = getattr(obj, "__code__", None)  # a function: one look; inspect takes 2 us
-    if code is None and isinstance(obj, partial):
+    code = getattr(obj, "__code__", None)
+    if code is not None:  # a function: one look; inspect takes 2 us
+        return bool(code.co_flags & _CO_COROUTINE)
+    if isinstance(obj, partial):
         return is_async_callable(obj.func)
-    if code is None:  # an object is called by its class; a class by its own, which runs nothing
-        code = getattr(getattr(type(obj), "__call__", None), "__code__", None)  # noqa: B004
-    return code is not None and bool(code.co_flags & _CO_COROUTINE)
+    # An object is called by its class. A class is called by its own, which has no code.
+    method = getattr(type(obj), "__call__", None)  # noqa: B004
+    return hasattr(method, "__code__") and is_async_callable(method)
 
 
 async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

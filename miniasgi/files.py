@@ -8,13 +8,12 @@ place to delete a temporary file.
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
-from stat import S_ISREG
+from functools import partial
 
-from miniasgi.concurrency import iterate_in_threadpool, run_in_threadpool
+from miniasgi.concurrency import run_in_threadpool
 from miniasgi.datastructures import Given, Headers, MutableHeaders
-from miniasgi.exceptions import ClientDisconnect, HTTPException
-from miniasgi.responses import PlainTextResponse, Response, start_message
+from miniasgi.exceptions import HTTPException
+from miniasgi.responses import Response, StreamingResponse, answer_of, send_or_leave
 from miniasgi.types import Later, Receive, Scope, Send
 
 
@@ -56,49 +55,42 @@ class FileResponse(Response):
         return None
 
     async def transmit(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        is_head = scope["method"] == "HEAD"
         status, headers = self.status_code, MutableHeaders(raw=list(self.raw_headers))
         size = await run_in_threadpool(self._set_stat_headers, headers)
         try:
             span = self._asked_range(scope, headers, size)
         except HTTPException as refused:
-            answer = (refused.detail, refused.status_code, refused.headers)
-            try:
-                return await PlainTextResponse(*answer).transmit(scope, receive, send)
-            except OSError as exc:
-                raise ClientDisconnect from exc
+            return await answer_of(refused).transmit(scope, receive, partial(send_or_leave, send))
         start, stop = span or (0, size)
         if span is not None:
             status, headers["content-length"] = 206, str(stop - start)
             headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
-        chunks = iterate_in_threadpool(self._read(start, start if is_head else stop))
-        return await self.stream(scope, receive, send, start_message(status, headers.raw), chunks)
+        part = self._read(start, start if scope["method"] == "HEAD" else stop)
+        answer = StreamingResponse(part, status, background=self.background)
+        answer.raw_headers, answer.drain_timeout = headers.raw, self.drain_timeout
+        return await answer.transmit(scope, receive, send)
 
     def _set_stat_headers(self, headers: MutableHeaders) -> int:
         from email.utils import formatdate
         from hashlib import md5
 
-        stat_result = None
-        with suppress(FileNotFoundError):
-            stat_result = os.stat(self.path)
-        if stat_result is None or not S_ISREG(stat_result.st_mode):
+        if not os.path.isfile(self.path):
             raise RuntimeError(f"there is no file at {os.fspath(self.path)!r}")
-        identity = f"{stat_result.st_mtime}-{stat_result.st_size}".encode()
-        etag = md5(identity, usedforsecurity=False).hexdigest()
-        headers.setdefault("content-length", str(stat_result.st_size))
-        headers.setdefault("last-modified", formatdate(stat_result.st_mtime, usegmt=True))
-        headers.setdefault("etag", f'"{etag}"')
-        return stat_result.st_size
+        found = os.stat(self.path)
+        identity = f"{found.st_mtime}-{found.st_size}".encode()
+        headers.setdefault("content-length", str(found.st_size))
+        headers.setdefault("last-modified", formatdate(found.st_mtime, usegmt=True))
+        headers.setdefault("etag", f'"{md5(identity, usedforsecurity=False).hexdigest()}"')
+        return found.st_size
 
     def _asked_range(self, scope: Scope, own: Headers, size: int) -> tuple[int, int] | None:
         """``bytes=2-5`` as the half-open (2, 6); None where the whole file is the answer."""
         headers = Headers(scope=scope)
         units, _, ranges = headers.get("range", "").partition("=")
         # With If-Range the client says which version it has a part of: of another, it needs all.
-        validator = headers.get("if-range", own["last-modified"])
-        is_same = validator in (own["last-modified"], own["etag"])
-        if validator.startswith("W/"):
-            is_same = False  # RFC 9110, 13.1.5: a weak one says nothing about bytes
+        # RFC 9110, 13.1.5: a weak one says nothing about bytes.
+        version = headers.get("if-range", own["last-modified"])
+        is_same = version in (own["last-modified"], own["etag"]) and not version.startswith("W/")
         is_get = self.status_code == 200 and scope["method"] in ("GET", "HEAD")
         if "range" not in headers or "," in ranges or not is_same or not is_get:
             return None

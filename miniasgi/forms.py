@@ -50,9 +50,12 @@ def parse_form(content_type: str, body: bytes, max_fields: int) -> FormData:
 
     items: list[tuple[str, str | UploadFile]] = []
 
+    def count(fields: int) -> None:
+        if fields > max_fields:
+            raise FormParserError(f"more than {max_fields} fields")
+
     def add(part: Any) -> None:
-        if len(items) == max_fields:
-            raise FormParserError("too many fields")
+        count(len(items) + 1)
         value = UploadFile(part) if hasattr(part, "file_object") else _decode(part.value)
         items.append((_decode(part.field_name), value))
 
@@ -60,16 +63,15 @@ def parse_form(content_type: str, body: bytes, max_fields: int) -> FormData:
     in_memory = {"MAX_MEMORY_FILE_SIZE": float("inf")}
     try:
         if kind == b"application/x-www-form-urlencoded":
-            text = body.decode("latin-1")
-            return FormData(parse_qsl(text, keep_blank_values=True, max_num_fields=max_fields))
+            count(body.count(b"&") + 1)
+            return FormData(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
         if kind == b"multipart/form-data":
             boundary = options.get(b"boundary")
             parser = FormParser(kind.decode(), add, add, None, boundary, None, in_memory)
             parser.write(body)
             parser.finalize()
     except (FormParserError, ValueError) as exc:
-        sentence = f"The form cannot be parsed, with {max_fields} fields at most: {exc}"
-        raise HTTPException(400, sentence) from exc
+        raise HTTPException(400, f"The form cannot be parsed: {exc}") from exc
     return FormData(items)
 
 

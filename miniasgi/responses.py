@@ -114,7 +114,7 @@ class Response:
         if hasattr(expires, "utcoffset"):
             expires = format_datetime(expires, usegmt=True)
         names = ("max-age", "expires", "path", "domain", "secure", "httponly", "samesite")
-        values = (max_age, expires, path, domain, secure or None, httponly or None, samesite)
+        values = (max_age, expires, path, domain, secure, httponly, samesite)
         cookie: SimpleCookie = SimpleCookie({key: value})
         cookie[key].update({n: v for n, v in zip(names, values, strict=True) if v is not None})
         self.headers.append("set-cookie", cookie.output(header="").strip())
@@ -172,43 +172,13 @@ class Response:
 
         patience = float("inf") if self.background is None else self.drain_timeout
         with anyio.move_on_after(patience):
-            await _send_or_leave(send, _last())
+            await send_or_leave(send, _last())
             return True
         return False
 
     def _is_client_gone(self, exc: BaseException) -> bool:
         # Where the body is known, only the server's send can raise an OSError.
         return isinstance(exc, ClientDisconnect) or (self.is_plain and isinstance(exc, OSError))
-
-    async def stream(
-        self, scope: Scope, receive: Receive, send: Send, start: Message, chunks: Any
-    ) -> bool:
-        """Send chunks until they end or the client leaves: either way the background follows."""
-        import anyio.lowlevel
-
-        async def send_all() -> None:
-            await _send_or_leave(send, start)
-            async for chunk in chunks:
-                body = chunk.encode(self.charset) if isinstance(chunk, str) else chunk
-                message = {"type": "http.response.body", "body": body, "more_body": True}
-                await _send_or_leave(send, message)
-                # Let others run: send to a client that has left returns at once, and a stream that
-                # never waits would keep the loop from hearing of it, and from everything else.
-                await anyio.lowlevel.checkpoint()
-
-        # From spec version 2.4 on send raises when the client has left; before, receive tells.
-        version = scope.get("asgi", {}).get("spec_version", "2.0")
-        try:
-            if tuple(map(int, version.split("."))) >= (2, 4):
-                await send_all()
-            else:
-                await _until_disconnect(send_all, receive)
-            return await self._send_last(send)
-        except ClientDisconnect:
-            return True
-        finally:
-            if hasattr(chunks, "aclose"):
-                await shielded(chunks.aclose)
 
 
 def checked(response: Any, function: Any) -> ASGIApp:
@@ -219,6 +189,16 @@ def checked(response: Any, function: Any) -> ASGIApp:
     raise TypeError(f"{name} returned {response!r}; return a Response, such as PlainTextResponse")
 
 
+def answer_of(exc: Any) -> Response:
+    """What an exception with a ``status_code`` and a ``detail`` says, which is its own answer."""
+    headers = getattr(exc, "headers", None)
+    if exc.status_code in (204, 304):
+        return Response(None, exc.status_code, headers)
+    if isinstance(exc.detail, str):
+        return PlainTextResponse(exc.detail, exc.status_code, headers)
+    return JSONResponse({"detail": exc.detail}, exc.status_code, headers)
+
+
 def _content_type(media_type: str | None, charset: str) -> RawHeaders:
     if media_type is None:
         return []
@@ -227,45 +207,16 @@ def _content_type(media_type: str | None, charset: str) -> RawHeaders:
     return [(b"content-type", media_type.encode("latin-1"))]
 
 
-def start_message(status: int, raw_headers: RawHeaders) -> Message:
-    return {"type": "http.response.start", "status": status, "headers": raw_headers}
-
-
 def _last() -> Message:
     return {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def _send_or_leave(send: Send, message: Message) -> None:
+async def send_or_leave(send: Send, message: Message) -> None:
+    """Send; an OSError says that the client has left, which is raised as ClientDisconnect."""
     try:
         await send(message)
     except OSError as exc:  # only around send: the same error from a generator is a failure
         raise ClientDisconnect from exc
-
-
-async def _until_disconnect(send_all: Callable[[], Awaitable[None]], receive: Receive) -> None:
-    import anyio
-
-    failure: Exception | None = None
-    async with anyio.create_task_group() as group:
-
-        async def listen() -> None:
-            nonlocal failure
-            try:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                failure = ClientDisconnect()
-            except Exception as exc:
-                failure = exc
-            group.cancel_scope.cancel()
-
-        group.start_soon(listen)
-        try:
-            await send_all()
-        except Exception as exc:
-            failure = exc  # raised below: the task group would wrap it in an ExceptionGroup
-        group.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
 
 
 class PlainTextResponse(Response):
@@ -284,10 +235,8 @@ class JSONResponse(Response):
     _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     def render(self, content: Any) -> bytes:
-        try:
-            return self._encoder.encode(content).encode()
-        except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
-            return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+        # Half of a surrogate pair has no bytes in UTF-8: the escape of Python is also that of JSON.
+        return self._encoder.encode(content).encode(errors="backslashreplace")
 
 
 class RedirectResponse(Response):
@@ -316,5 +265,50 @@ class StreamingResponse(Response):
         return content
 
     async def transmit(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        start = start_message(self.status_code, self.raw_headers)
-        return await self.stream(scope, receive, send, start, self.body_iterator)
+        """Send chunks until they end or the client leaves: either way the background follows."""
+        # From spec version 2.4 on send raises when the client has left; before, receive tells.
+        version = scope.get("asgi", {}).get("spec_version", "2.0")
+        try:
+            if tuple(map(int, version.split("."))) >= (2, 4):
+                await self._send_chunks(send)
+            else:
+                await _until_disconnect(receive, self._send_chunks, send)
+            return await self._send_last(send)
+        except ClientDisconnect:
+            return True
+        finally:
+            if hasattr(self.body_iterator, "aclose"):
+                await shielded(self.body_iterator.aclose)
+
+    async def _send_chunks(self, send: Send) -> None:
+        import anyio.lowlevel
+
+        start = {"type": "http.response.start", "status": self.status_code}
+        await send_or_leave(send, {**start, "headers": self.raw_headers})
+        async for chunk in self.body_iterator:
+            body = chunk.encode(self.charset) if isinstance(chunk, str) else chunk
+            message = {"type": "http.response.body", "body": body, "more_body": True}
+            await send_or_leave(send, message)
+            # Let others run: send to a client that has left returns at once, and a stream that
+            # never waits would keep the loop from hearing of it, and from everything else.
+            await anyio.lowlevel.checkpoint()
+
+
+async def _until_disconnect(
+    receive: Receive, work: Callable[[Send], Awaitable[None]], send: Send
+) -> None:
+    import anyio
+
+    async def listen() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        raise ClientDisconnect
+
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(listen)
+            await work(send)
+            group.cancel_scope.cancel()
+    except ExceptionGroup as wrapped:
+        [*_, failure] = wrapped.exceptions
+        raise failure from failure.__cause__

@@ -19,7 +19,7 @@ from miniasgi.datastructures import URL
 from miniasgi.endpoints import Endpoint, Respond, responder
 from miniasgi.exceptions import HTTPException
 from miniasgi.requests import Request
-from miniasgi.responses import PlainTextResponse, RedirectResponse, checked
+from miniasgi.responses import RedirectResponse, answer_of, checked
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 #: What `Router.find` does: from a scope to the endpoint.
@@ -293,20 +293,12 @@ class Router:
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
         else:
             try:
-                respond = self.find(scope)
-            except HTTPException as missed:
+                response = await self.find(scope)(Request(scope, receive))
+            except HTTPException as exc:
                 if getattr(scope.get("app"), "answers_exceptions", False):
                     raise
-                respond = _answer(missed)
-            response = await respond(Request(scope, receive))
+                response = answer_of(exc)
             await checked(response, scope.get("endpoint"))(scope, receive, send)
-
-
-def _answer(missed: HTTPException) -> Respond:
-    async def respond(request: Request) -> Any:
-        return PlainTextResponse(missed.detail, missed.status_code, missed.headers)
-
-    return respond
 
 
 def _below_root(root_path: str, path: str) -> str:

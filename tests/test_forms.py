@@ -109,7 +109,7 @@ async def test_more_than_max_fields_is_a_400(content_type: str):
     }[content_type]
 
     allowed = await form_of(body, content_type, max_fields=3)
-    with pytest.raises(HTTPException, match=r"400: .*with 2 fields at most: "):
+    with pytest.raises(HTTPException, match=r"400: .*more than 2 fields"):
         await form_of(body, content_type, max_fields=2)
 
     assert len(allowed.getlist("a")) == 3

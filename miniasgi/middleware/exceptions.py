@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from miniasgi.concurrency import call
 from miniasgi.exceptions import HTTPException
 from miniasgi.requests import Request
-from miniasgi.responses import JSONResponse, PlainTextResponse, Response, checked
+from miniasgi.responses import Response, answer_of, checked
 from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 
 #: ``handler(request, exception) -> response``, plain or ``async``.
@@ -39,13 +39,8 @@ async def _answer_with_status(request: Request, exc: Any) -> Response:
 
         # Its text may hold what is not the client's business: it goes to the log.
         logging.getLogger("miniasgi").warning("answered with %s: %r", exc.status_code, exc)
-        exc = HTTPException(exc.status_code)
-    headers = getattr(exc, "headers", None)
-    if exc.status_code in (204, 304):
-        return Response(None, exc.status_code, headers)
-    if isinstance(exc.detail, str):
-        return PlainTextResponse(exc.detail, exc.status_code, headers)
-    return JSONResponse({"detail": exc.detail}, exc.status_code, headers)
+        exc = HTTPException(exc.status_code, None, getattr(exc, "headers", None))
+    return answer_of(exc)
 
 
 class ExceptionMiddleware:
