@@ -79,6 +79,11 @@ class RedisServer:
         """The answer to a command that counts, such as LLEN."""
         return int(self.ask(*words).removeprefix(b":"))
 
+    def signal(self, number: int) -> None:
+        """SIGSTOP and SIGCONT, for a server that stands still."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         """``kill -9``."""
         if self._process is not None:

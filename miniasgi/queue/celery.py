@@ -185,7 +185,7 @@ class CeleryEngine:
         self.check_priority(job)
         wait = (job.due_at or 0.0) - time.time()
         if wait >= self.longest:
-            raise ValueError(f"a job that waits {wait:g} s runs twice: {self._too_late()}")
+            raise ValueError(f"a job that waits {wait:.0f} s runs twice: {self._too_late()}")
 
     @contextmanager
     def explained(self) -> Iterator[None]:
