@@ -233,8 +233,8 @@ def test_the_picture_has_a_title_for_each_bar_and_point():
 def test_what_failed_or_has_no_end_is_told_by_more_than_colour():
     broken, lost = svg(BROKEN), svg(LOST)
 
-    assert 'style="fill:url(#tl-failed)"' in broken
-    assert 'style="fill:url(#tl-cancelled)"' in lost
+    assert 'class="tl-task tl-failed"' in broken
+    assert 'class="tl-task tl-cancelled"' in lost
     assert 'class="tl-task tl-open"' in lost
 
 

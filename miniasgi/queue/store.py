@@ -61,6 +61,13 @@ MIGRATIONS = [
     create index miniasgi_settled on miniasgi_job (state, settled_at) where settled_at is not null;
     create table miniasgi_paused (queue text primary key) strict, without rowid;
     """,
+    """
+    alter table miniasgi_job add column trace text;  -- W3C traceparent of who promised it
+    alter table miniasgi_job add column past text;   -- JSON lines: attempts that others followed
+    drop index miniasgi_settled;                     -- counted and measured without the rows
+    create index miniasgi_settled on miniasgi_job (state, queue, settled_at, started_at)
+        where settled_at is not null;
+    """,
 ]
 
 

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from time import monotonic_ns
 
 #: The lanes from top to bottom; a place of another name comes after them.
-PLACES = ("client", "server", "event loop", "worker thread", "queue worker")
+PLACES = ("client", "server", "event loop", "worker thread", "queue", "queue worker")
 
 _MEASURED = {
     "response.start": "first_byte",
@@ -225,13 +225,22 @@ def _row_of(point: Moment, rows: list[Row]) -> Row:
 
 
 def ms(nanoseconds: int) -> str:
-    """For people: ``1.2 ms``, ``301 ms``."""
+    """For people: ``1.2 ms``, ``301 ms``; from ten seconds on ``12.5 s``, ``5.2 min``."""
     milliseconds = nanoseconds / 1e6
+    if milliseconds >= 10_000:
+        size, unit = next(scale for scale in _SCALES if nanoseconds >= 2 * scale[0])
+        return f"{nanoseconds / size:.1f} {unit}"
     return f"{milliseconds:.0f} ms" if milliseconds >= 100 else f"{milliseconds:.1f} ms"
 
 
-def ticks(span: int) -> list[int]:
-    """Three to five round numbers on an axis of so many nanoseconds."""
-    step = 10 ** (len(str(span)) - 1)
-    step = step // 2 if span < 2 * step else step if span < 5 * step else 2 * step
-    return list(range(0, span + 1, max(step, 1)))
+_SCALES = ((3_600 * 10**9, "h"), (60 * 10**9, "min"), (10**9, "s"))
+
+
+def ticks(span: int) -> dict[int, str]:
+    """Three to five round numbers on an axis of so many nanoseconds, and how each is written."""
+    size, unit = next((scale for scale in _SCALES if span >= 10 * scale[0]), (1, "ms"))
+    whole = span // size
+    step = 10 ** (len(str(whole)) - 1)
+    step = step // 2 if whole < 2 * step else step if whole < 5 * step else 2 * step
+    shown = 1 if size > 1 else 1e6
+    return {at * size: f"{at / shown:g} {unit}" for at in range(0, whole + 1, max(step, 1))}

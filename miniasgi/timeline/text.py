@@ -107,8 +107,7 @@ class _Columns:
 
 def _axis(span: int, width: int) -> str:
     cells = [" "] * width
-    for tick in ticks(span):
-        number = f"{tick / 1e6:g} ms"
+    for tick, number in ticks(span).items():
         start = tick * width // span
         if start + len(number) <= width:
             cells[start : start + len(number)] = number

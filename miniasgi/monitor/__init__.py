@@ -1,0 +1,37 @@
+"""Watching a queue: pages, JSON, metrics and alarms; an ASGI application to serve or to mount.
+
+::
+
+    app.mount("/jobs", monitor(queue))                     # miniasgi, Starlette, FastAPI
+    app.mount("/jobs", monitor(queue, token="...", hide_arguments=True))
+
+Everybody who gets there may look; to act takes the token. Floors: `rows` (all SQL), `alarms`,
+`words`, `access`; `figures` (one look for all), `lane`; `actions`, `metrics`; `site`. This is the
+only package that imports both the web side and the queue.
+"""
+
+from miniasgi.monitor.access import Access
+from miniasgi.monitor.actions import Actions
+from miniasgi.monitor.alarms import Alarms, Change
+from miniasgi.monitor.figures import Watch
+from miniasgi.monitor.site import Site
+from miniasgi.queue import Queue
+from miniasgi.types import ASGIApp
+
+__all__ = ["Alarms", "Change", "monitor"]
+
+
+def monitor(
+    queue: Queue,
+    token: str | None = None,
+    hide_arguments: bool = False,
+    alarms: Alarms = Alarms(),  # noqa: B008 (it is frozen)
+) -> ASGIApp:
+    """The monitor of the file in which ``queue`` keeps its jobs, with all queues in it.
+
+    ``token``: who has it may act; None: nobody. ``hide_arguments`` keeps arguments and results out
+    of pages, API and search; errors may still quote them. It looks while somebody watches.
+    """
+    watch = Watch(queue.writer, queue.name, alarms)
+    actions = Actions(queue.writer, watch.rows)
+    return Site(queue.name, watch, actions, Access(token), hide_arguments).app()

@@ -1,0 +1,301 @@
+"""The pages, the same as JSON, and what is posted: one miniasgi application.
+
+Each view is a function from a request to plain data; its page is a template filled with it, its
+API answer is the data itself, so neither can show what the other hides. Rules of this file: nothing
+but what templates escape goes into a page; a page works without JavaScript, which only loads it
+again when the figures have changed.
+"""
+
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import anyio
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from miniasgi.applications import MiniASGI
+from miniasgi.concurrency import run_in_threadpool
+from miniasgi.exceptions import HTTPException
+from miniasgi.monitor import lane, rows, words
+from miniasgi.monitor.access import Access
+from miniasgi.monitor.actions import Actions
+from miniasgi.monitor.figures import Snapshot, Watch
+from miniasgi.requests import Request
+from miniasgi.responses import (
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+from miniasgi.timeline.svg import STYLE
+
+PAGES = Path(__file__).parent / "pages"
+#: A stream of events ends after so many seconds, and the browser opens another: a server that is
+#: asked to stop waits for every response.
+STREAM = 10.0
+_FILES = {
+    name: ((PAGES / name).read_bytes(), kind)
+    for name, kind in (("style.css", "text/css"), ("live.js", "text/javascript"))
+}
+_VERSION = sha256(b"".join(content for content, _ in _FILES.values())).hexdigest()[:12]
+_PICTURE = b64encode(sha256(STYLE.encode()).digest()).decode()
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; connect-src 'self'; "
+        f"style-src 'self' 'sha256-{_PICTURE}'; "
+        "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+Data = dict[str, Any]
+
+
+class Site:
+    """The monitor of one queue's file."""
+
+    def __init__(self, queue: str, watch: Watch, actions: Actions, access: Access, hide: bool):
+        self.queue = queue
+        self.watch = watch
+        self.actions = actions
+        self.access = access
+        self.hide = hide
+        self.templates = Environment(
+            loader=FileSystemLoader(PAGES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.templates.filters |= words.FILTERS
+        self.templates.globals |= {"states": rows.STATES, "version": _VERSION}
+
+    def app(self) -> MiniASGI:
+        """The application, to be served or mounted."""
+        app = MiniASGI(exception_handlers={HTTPException: self.refused, Exception: self.failed})
+        app.add_middleware(_with_headers)
+        for path, view, page in (
+            ("/", self.overview, "overview"),
+            ("/queues", self.overview, "queues"),
+            ("/workers", self.overview, "workers"),
+            ("/failures", self.overview, "failures"),
+            ("/jobs", self.jobs, "jobs"),
+            ("/jobs/{id:path}", self.job, "job"),
+        ):
+            app.get(path, name=page)(self._page(page, view))
+            app.get(f"/api{path}" if page != "overview" else "/api/overview")(self._json(view))
+        for path in _FILES:
+            app.get(f"/{path}")(_file(path))
+        app.get("/live")(self.live)
+        app.get("/metrics")(self.metrics)
+        app.get("/confirm/{action}")(self.confirm)
+        app.post("/actions/{action}")(self.act)
+        app.get("/sign-in")(self.ask_token)
+        app.post("/sign-in")(self.sign_in)
+        app.post("/sign-out")(self.sign_out)
+        return app
+
+    # Views
+
+    async def overview(self, request: Request) -> Data:
+        """All figures."""
+        return (await self.snapshot()).as_dict()
+
+    async def jobs(self, request: Request) -> Data:
+        """Some jobs, and where the next are: ``queue, state, task, text, after``."""
+        given = request.query_params
+        search = rows.Search(
+            **{name: given.get(name, "") for name in rows.Search._fields} | self._queue(request)
+        )
+        if search.state not in ("", *rows.STATES):
+            raise HTTPException(400, f"state is one of: {', '.join(rows.STATES)}")
+        columns = ("id", "task", "error") + (() if self.hide else ("arguments",))
+        try:
+            page = await self.read(lambda db: rows.page(db, search, columns))
+        except ValueError as exc:
+            raise HTTPException(400, "after is what the page before calls next") from exc
+        return {
+            "search": search._asdict(),
+            "jobs": [lane.job(row, hide=self.hide) for row in page.rows],
+            "next": page.next,
+            "looked_through": page.looked_through,
+        }
+
+    def _queue(self, request: Request) -> dict[str, str]:
+        return {"queue": request.query_params.get("queue") or self.queue}
+
+    async def job(self, request: Request) -> Data:
+        """One job, and its life as SVG."""
+        return {"job": await self._job(request.path_params["id"])}
+
+    async def _job(self, id: str) -> Data:
+        row = await self.read(lambda db: rows.find(db, id))
+        if row is None:
+            raise HTTPException(404, "There is no such job. It may have been pruned.")
+        return lane.job(row, hide=self.hide)
+
+    async def snapshot(self) -> Snapshot:
+        return (
+            await run_in_threadpool(self.watch.snapshot)
+            if self.watch.is_old
+            else self.watch.snapshot()
+        )
+
+    async def read(self, work: Callable[[rows.Database], Any]) -> Any:
+        return await run_in_threadpool(self.watch.rows.read, work)
+
+    # Answers
+
+    def _json(self, view: Callable[[Request], Awaitable[Data]]) -> Callable[..., Any]:
+        async def answer(request: Request) -> Response:
+            try:
+                return JSONResponse(await view(request))
+            except HTTPException as exc:
+                return JSONResponse({"detail": exc.detail}, exc.status_code)
+
+        return answer
+
+    def _page(self, name: str, view: Callable[[Request], Awaitable[Data]]) -> Callable[..., Any]:
+        async def answer(request: Request) -> Response:
+            return await self.render(request, name, await view(request))
+
+        return answer
+
+    async def render(
+        self, request: Request, name: str, data: Data, status_code: int = 200
+    ) -> Response:
+        """A page; what every page shows beside its data: where it is, alarms, who is signed in."""
+        base = request.get("root_path", "")
+        snapshot = await self.snapshot()
+        given = {
+            "page": name,
+            "base": base,
+            "here": request["path"] + (f"?{request.url.query}" if request.url.query else ""),
+            "queue": self.queue,
+            "snapshot": snapshot,
+            "link": lambda path, **query: _link(base, path, query),
+            "can_act": self.access.token is not None,
+            "word": self.access.word(request),
+            "did": request.query_params.get("did"),
+            "count": request.query_params.get("count", ""),
+            "hide": self.hide,
+            "picture": lambda job: Markup(lane.picture(job)),
+        }
+        page = self.templates.get_template(f"{name}.html").render(data | given)
+        return HTMLResponse(page, status_code)
+
+    async def refused(self, request: Request, exc: HTTPException) -> Response:
+        """A page, or JSON for who did not ask for a page."""
+        if "text/html" not in request.headers.get("accept", ""):
+            return JSONResponse({"detail": exc.detail}, exc.status_code, exc.headers)
+        data = {"status": exc.status_code, "detail": exc.detail}
+        page = self.templates.get_template("refused.html").render(
+            data | {"base": request.get("root_path", "")}
+        )
+        return HTMLResponse(page, exc.status_code, exc.headers)
+
+    async def failed(self, request: Request, exc: Exception) -> Response:
+        """What went wrong is for the log; the exception is raised on to the server."""
+        status = getattr(exc, "status_code", 500)
+        return await self.refused(request, HTTPException(status, "Something went wrong here."))
+
+    async def metrics(self, request: Request) -> Response:
+        from miniasgi.monitor.metrics import metrics
+
+        return metrics(await self.snapshot())
+
+    async def live(self, request: Request) -> Response:
+        """Server-sent events: a version, whenever the figures (or one job) are another."""
+        id = request.query_params.get("job")
+
+        async def version() -> str:
+            try:
+                return str(await self._job(id)) if id else (await self.snapshot()).version
+            except HTTPException:
+                return "gone"
+
+        async def events() -> AsyncIterator[str]:
+            seen, ends_at = "", time.monotonic() + STREAM
+            yield "retry: 500\n\n"
+            while time.monotonic() < ends_at:
+                if (now := await version()) != seen:
+                    seen = now
+                    yield f"data: {sha256(now.encode()).hexdigest()[:12]}\n\n"
+                await anyio.sleep(1.0)
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    # Acting
+
+    async def confirm(self, request: Request) -> Response:
+        """Say what would be done, and ask."""
+        action = self._action(request)
+        fields = {k: v for k, v in request.query_params.items() if k not in ("did", "count")}
+        return await self.render(request, "confirm", {"action": action, "fields": fields})
+
+    async def act(self, request: Request) -> Response:
+        fields = await self.access.action(request)
+        action = self._action(request)
+        count = await self.actions.do[action](fields)
+        self.watch.forget()
+        if "authorization" in request.headers:
+            return JSONResponse({"action": action, "count": count})
+        path = {"retry": "/jobs/", "revoke": "/jobs/", "retry-group": "/failures"}.get(
+            action, "/queues"
+        )
+        if path == "/jobs/":
+            path += quote(fields["id"], safe="")
+        return RedirectResponse(
+            _link(request.get("root_path", ""), path, {"did": action, "count": count}), 303
+        )
+
+    def _action(self, request: Request) -> str:
+        action: str = request.path_params["action"]
+        if action not in self.actions.do:
+            raise HTTPException(404, f"The actions are: {', '.join(self.actions.do)}.")
+        return action
+
+    async def ask_token(self, request: Request) -> Response:
+        return await self.render(request, "sign-in", {"wrong": False})
+
+    async def sign_in(self, request: Request) -> Response:
+        fields = await self.access.form(request)
+        if not self.access.is_token(fields.get("token", "")):
+            return await self.render(request, "sign-in", {"wrong": True}, 403)
+        response = RedirectResponse(request.get("root_path", "") + "/", 303)
+        self.access.let_in(request, response)
+        return response
+
+    async def sign_out(self, request: Request) -> Response:
+        await self.access.form(request)
+        response = RedirectResponse(request.get("root_path", "") + "/", 303)
+        self.access.let_out(request, response)
+        return response
+
+
+def _link(base: str, path: str, query: Data) -> str:
+    given = {name: value for name, value in query.items() if value not in (None, "")}
+    return base + path + (f"?{urlencode(given)}" if given else "")
+
+
+def _file(name: str) -> Callable[..., Any]:
+    content, kind = _FILES[name]
+
+    async def file(request: Request) -> Response:
+        return Response(content, headers={"cache-control": "max-age=31536000"}, media_type=kind)
+
+    return file
+
+
+async def _with_headers(request: Request, call_next: Callable[..., Any]) -> Any:
+    response = await call_next(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
