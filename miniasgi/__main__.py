@@ -4,9 +4,10 @@ import sys
 
 
 def main() -> None:
+    from miniasgi.monitor.commands import COMMANDS
     from miniasgi.queue.commands import run
 
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], COMMANDS))
 
 
 if __name__ == "__main__":

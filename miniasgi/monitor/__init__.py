@@ -10,11 +10,7 @@ Everybody who gets there may look; to act takes the token. Floors: `rows` (all S
 only package that imports both the web side and the queue.
 """
 
-from miniasgi.monitor.access import Access
-from miniasgi.monitor.actions import Actions
 from miniasgi.monitor.alarms import Alarms, Change
-from miniasgi.monitor.figures import Watch
-from miniasgi.monitor.site import Site
 from miniasgi.queue import Queue
 from miniasgi.types import ASGIApp
 
@@ -32,6 +28,11 @@ def monitor(
     ``token``: who has it may act; None: nobody. ``hide_arguments`` keeps arguments and results out
     of pages, API and search; errors may still quote them. It looks while somebody watches.
     """
+    from miniasgi.monitor.access import Access  # on use: the command line needs no templates
+    from miniasgi.monitor.actions import Actions
+    from miniasgi.monitor.figures import Watch
+    from miniasgi.monitor.site import Site
+
     watch = Watch(queue.writer, queue.name, alarms)
     actions = Actions(queue.writer, watch.rows)
     return Site(queue.name, watch, actions, Access(token), hide_arguments).app()

@@ -41,7 +41,7 @@ class Rows:
 
     def _open(self) -> Database:
         file = self._writer.file
-        with file.locked():  # the first look at a log may repair it, which is writing
+        with file.turn():  # the first look at a log may repair it, which is writing
             file.open()  # makes the file, or brings its schema up to date
             uri = f"{file.path.absolute().as_uri()}?mode=ro"
             db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
@@ -52,7 +52,7 @@ class Rows:
     def close(self) -> None:
         with self._mutex:
             if self._db is not None and self._pid == getpid():
-                with self._writer.file.locked():
+                with self._writer.file.turn():
                     self._db.close()
             self._db = None
 

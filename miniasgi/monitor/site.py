@@ -6,6 +6,7 @@ but what templates escape goes into a page; a page works without JavaScript, whi
 again when the figures have changed.
 """
 
+import logging
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,6 +26,7 @@ from miniasgi.monitor import lane, rows, words
 from miniasgi.monitor.access import Access
 from miniasgi.monitor.actions import Actions
 from miniasgi.monitor.figures import Snapshot, Watch
+from miniasgi.queue import QueueUnavailable
 from miniasgi.requests import Request
 from miniasgi.responses import (
     HTMLResponse,
@@ -34,6 +36,8 @@ from miniasgi.responses import (
     StreamingResponse,
 )
 from miniasgi.timeline.svg import STYLE
+
+logger = logging.getLogger("miniasgi.monitor")
 
 PAGES = Path(__file__).parent / "pages"
 #: A stream of events ends after so many seconds, and the browser opens another: a server that is
@@ -79,7 +83,13 @@ class Site:
 
     def app(self) -> MiniASGI:
         """The application, to be served or mounted."""
-        app = MiniASGI(exception_handlers={HTTPException: self.refused, Exception: self.failed})
+        app = MiniASGI(
+            exception_handlers={
+                HTTPException: self.refused,
+                QueueUnavailable: self.unavailable,
+                Exception: self.failed,
+            }
+        )
         app.add_middleware(_with_headers)
         for path, view, page in (
             ("/", self.overview, "overview"),
@@ -202,9 +212,12 @@ class Site:
         return HTMLResponse(page, exc.status_code, exc.headers)
 
     async def failed(self, request: Request, exc: Exception) -> Response:
-        """What went wrong is for the log; the exception is raised on to the server."""
-        status = getattr(exc, "status_code", 500)
-        return await self.refused(request, HTTPException(status, "Something went wrong here."))
+        """What went wrong is for the log: the exception is raised on to the server."""
+        return await self.refused(request, HTTPException(500, "Something went wrong here."))
+
+    async def unavailable(self, request: Request, exc: QueueUnavailable) -> Response:
+        logger.warning("the queue's file cannot be read: %s", exc)
+        return await self.refused(request, HTTPException(503, "The queue's file cannot be read."))
 
     async def metrics(self, request: Request) -> Response:
         from miniasgi.monitor.metrics import metrics

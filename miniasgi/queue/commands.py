@@ -26,12 +26,14 @@ from miniasgi.queue.writer import Writer
 _SHOWN = ("id", "state", "task", "queue", "priority", "attempt", "error")
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+Commands = dict[Any, list[tuple[str, dict[str, Any]]]]
+
+
+def run(arguments: Sequence[str], more: Commands | None = None) -> int:
+    """Run one command, ``more`` of them if given; returns the exit code."""
+    options = _parser(more).parse_args(arguments)
     try:
-        options.command(options)
-        return 0
+        return options.command(options) or 0
     except (ValueError, LookupError, ImportError, OSError, QueueUnavailable) as exc:
         said = exc.args[0] if isinstance(exc, LookupError) else exc
         print(f"miniasgi: {said}", file=sys.stderr)
@@ -41,36 +43,36 @@ def run(arguments: Sequence[str]) -> int:
 def work(options: argparse.Namespace) -> None:
     """Run jobs until SIGTERM or Ctrl-C; a second signal exits at once."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    _queue(options.where).engine.work(options.concurrency, options.grace)
+    queue_at(options.where).engine.work(options.concurrency, options.grace)
 
 
 def status(options: argparse.Namespace) -> None:
     """Count the jobs of each queue, and the workers."""
-    writer = _writer(options.where)
+    writer = writer_at(options.where)
     workers = [about.rpartition(" ")[0] for about in living(writer.directory, "worker").values()]
     rows = [dict(row) for row in writer.read(store.counts)]
     for row in rows:
         since = row.pop("waiting_since")
         row["oldest_waits"] = None if since is None else round(time.time() - since, 1)
         row |= {"paused": bool(row["paused"]), "workers": workers.count(row["queue"])}
-    _print(rows, options.json)
+    print_rows(rows, options.json)
     if not workers:
         print("no worker is running on this file", file=sys.stderr)
 
 
 def list_(options: argparse.Namespace) -> None:
     """List jobs, the newest first."""
-    rows = _writer(options.where).read(partial(store.select, **_chosen(options, "limit")))
-    _print([dict(row) for row in rows], options.json, _SHOWN)
+    rows = writer_at(options.where).read(partial(store.select, **_chosen(options, "limit")))
+    print_rows([dict(row) for row in rows], options.json, _SHOWN)
 
 
 def show(options: argparse.Namespace) -> None:
     """Show all that is known of one job."""
-    row = _writer(options.where).read(store.find, options.id)
+    row = writer_at(options.where).read(store.find, options.id)
     if row is None:
         raise LookupError(f"no job {options.id!r} in {options.where}")
     if options.json:
-        return _print([dict(row)], True)
+        return print_rows([dict(row)], True)
     for name, value in dict(row).items():
         if value is not None:
             print(f"{name + ':':12} {value}")
@@ -78,7 +80,7 @@ def show(options: argparse.Namespace) -> None:
 
 def retry(options: argparse.Namespace) -> None:
     """Make failed or revoked jobs ready again: by id, or --all that match."""
-    writer, ids = _writer(options.where), options.ids
+    writer, ids = writer_at(options.where), options.ids
     if options.all:
         failed = {"state": "failure"} | _chosen(options)
         ids = [row["id"] for row in writer.read(partial(store.select, limit=-1, **failed))]
@@ -91,29 +93,31 @@ def retry(options: argparse.Namespace) -> None:
 
 def revoke(options: argparse.Namespace) -> None:
     """Revoke jobs: waiting ones never run, running async ones are cancelled."""
-    writer = _writer(options.where)
+    writer = writer_at(options.where)
     done = sum(writer.run(store.revoke, id, time.time()) for id in options.ids)
     print(f"{done} of {len(options.ids)} jobs revoked")
 
 
 def pause(options: argparse.Namespace) -> None:
     """Let workers claim nothing of a queue until it is resumed."""
-    name = options.queue or _queue(options.where).name
-    _writer(options.where).run(store.pause, name)
+    name = options.queue or queue_at(options.where).name
+    writer_at(options.where).run(store.pause, name)
 
 
 def resume(options: argparse.Namespace) -> None:
     """Let workers claim again."""
-    name = options.queue or _queue(options.where).name
-    _writer(options.where).run(store.resume, name, wakes=True)
+    name = options.queue or queue_at(options.where).name
+    writer_at(options.where).run(store.resume, name, wakes=True)
 
 
 def purge(options: argparse.Namespace) -> None:
     """Delete jobs: those that have ended, or those in the --state given."""
-    writer, states = _writer(options.where), options.state or store.ENDED
+    writer, states = writer_at(options.where), options.state or store.ENDED
     before = time.time() - options.older
-    total = sum(row[state] for row in writer.read(store.counts) for state in states)
-    deletes = [partial(writer.run, store.delete, state, before) for state in states]
+    counts = writer.read(store.counts)
+    total = sum(row[state] for row in counts for state in states)
+    which = [(row["queue"], state) for row in counts for state in states]
+    deletes = [partial(writer.run, store.delete, *one, before) for one in which]
     done = (count for delete in deletes for count in iter(delete, 0))
     print(f"{_sum(done, total // 2000 + 1)} jobs deleted")
 
@@ -138,7 +142,7 @@ _MATCH = [
     (f"--{name}", {"help": f"only jobs with this {name}"}) for name in ("state", "task", "error")
 ]
 _STATES = {"action": "append", "choices": (*store.ENDED, "ready", "scheduled")}
-_COMMANDS: dict[Any, list[tuple[str, dict[str, Any]]]] = {
+_COMMANDS: Commands = {
     work: [
         ("--concurrency", {"type": int, "default": 8, "help": "jobs at one time (8)"}),
         ("--grace", {"type": float, "default": 30.0, "help": "seconds to finish in (30)"}),
@@ -168,19 +172,20 @@ _COMMANDS: dict[Any, list[tuple[str, dict[str, Any]]]] = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(more: Commands | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("miniasgi", description="Run and look after a queue's jobs.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command, arguments in _COMMANDS.items():
+    known = _COMMANDS | (more or {})
+    for command in {command.__name__: command for command in known}.values():
         name = "worker" if command is work else command.__name__.rstrip("_")
         added = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
         added.set_defaults(command=command)
-        for argument, how in (_WHERE, *arguments):
+        for argument, how in (_WHERE, *known[command]):
             added.add_argument(argument, **how)
     return parser
 
 
-def _queue(where: str) -> Queue:
+def queue_at(where: str) -> Queue:
     module, _, name = where.partition(":")
     if not name or "://" in where:
         raise ValueError(f"{where!r} should be module:queue, for instance demos.mail:queue")
@@ -191,9 +196,9 @@ def _queue(where: str) -> Queue:
     return queue
 
 
-def _writer(where: str) -> Writer:
+def writer_at(where: str) -> Writer:
     if ":" in where and "://" not in where:
-        return _queue(where).writer
+        return queue_at(where).writer
     path = broker_path(where) if "://" in where else Path(where)
     if not path.exists():
         raise LookupError(f"there is no file {path}")
@@ -206,7 +211,7 @@ def _chosen(options: argparse.Namespace, *more: str) -> dict[str, Any]:
     return {name: given[name] for name in columns if given[name] is not None}
 
 
-def _print(rows: list[dict[str, Any]], as_json: bool, columns: Sequence[str] = ()) -> None:
+def print_rows(rows: list[dict[str, Any]], as_json: bool, columns: Sequence[str] = ()) -> None:
     if as_json:
         for row in rows:
             print(json.dumps(row))

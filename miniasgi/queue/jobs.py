@@ -21,6 +21,7 @@ from miniasgi.queue import store
 from miniasgi.queue.arguments import Signature, encode_result
 from miniasgi.queue.retry import Retry, backoff
 from miniasgi.queue.store import Job, Outcome
+from miniasgi.queue.tracing import span
 
 logger = logging.getLogger("miniasgi.queue")
 
@@ -55,10 +56,11 @@ class Function:
         current_job.set(job)
         tell("job.start", self.name)
         try:
-            args, kwargs = self.signature.decode(job.arguments)
-            value = self.func(*[job][: self.bind], *args, **kwargs)
-            if self.is_async:
-                value = await self._in_time(value)
+            with span(job):
+                args, kwargs = self.signature.decode(job.arguments)
+                value = self.func(*[job][: self.bind], *args, **kwargs)
+                if self.is_async:
+                    value = await self._in_time(value)
         except (Exception, SystemExit, KeyboardInterrupt) as exc:
             return self.failed(job, exc)
         finally:

@@ -14,6 +14,7 @@ death; no cursor is read slowly, because an open snapshot would let the log grow
 Sources: sqlite.org/wal.html, sqlite.org/partialindex.html.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -91,6 +92,7 @@ class Job:
     attempt: int = 0
     retries: int = 0
     unknown_at: float | None = None
+    trace: str | None = None
     # No columns, or not yet:
     started_at: float = 0.0  # 0: its code has not begun here
     settled: bool = False
@@ -203,7 +205,8 @@ _SETTLE = """
     update miniasgi_job set state = case when revoking then 'revoked' else ? end,
     result = ?, error = ?, traceback = ?, due_at = ?, unknown_at = ?, retries = retries + ?,
     attempt = attempt - ?, owner = null, started_at = ?,
-    settled_at = case when revoking then ? else ? end
+    settled_at = case when revoking then ? else ? end,
+    past = coalesce(substr(coalesce(past, '') || ?, -65536), past)
     where id = ? and owner = ? and attempt = ?
 """
 
@@ -211,9 +214,16 @@ _SETTLE = """
 def settle(db: Connection, job: Job, outcome: Outcome, now: float) -> bool:
     """Write how the attempt ended. False: the job is not this owner's attempt any more."""
     ended = None if outcome.brings_work else now
+    past = _past(job, outcome, now) if outcome.brings_work and job.started_at else None
     fence = (job.id, job.owner, job.attempt)
-    row = (*outcome, job.started_at or None, now, ended, *fence)
+    row = (*outcome, job.started_at or None, now, ended, past, *fence)
     return job.settled or bool(db.execute(_SETTLE, row).rowcount)
+
+
+def _past(job: Job, outcome: Outcome, now: float) -> str:
+    """The line by which an attempt is remembered when another one follows."""
+    error, trace = (outcome.error or "")[:2_000], (outcome.traceback or "")[-4_000:]
+    return json.dumps([job.attempt, job.started_at, now, error, trace]) + "\n"
 
 
 def mark_running(db: Connection, job: Job) -> None:
@@ -251,7 +261,10 @@ _RECOVER = """
     state = case when revoking then 'revoked' when crashes + 1 >= :max_crashes then 'failure'
         when crashes then 'scheduled' else 'ready' end,
     settled_at = case when revoking or crashes + 1 >= :max_crashes then :now end,
-    due_at = :now + case when crashes then min(60, 1 << min(crashes - 1, 6)) else 0 end
+    due_at = :now + case when crashes then min(60, 1 << min(crashes - 1, 6)) else 0 end,
+    past = case when revoking or crashes + 1 >= :max_crashes then past
+        else substr(coalesce(past, '') || json_array(attempt, started_at, :now, 'worker died', '')
+        || char(10), -65536) end
     where owner = :owner and queue = :queue
 """
 
@@ -278,14 +291,15 @@ def forgive(db: Connection, owner: str) -> None:
     db.execute("update miniasgi_job set crashes = crashes - 1 where owner = ?", (owner,))
 
 
-def delete(db: Connection, state: str, before: float, limit: int = 2000) -> int:
+def delete(db: Connection, queue: str, state: str, before: float, limit: int = 2000) -> int:
     """Delete up to ``limit`` unowned jobs that are in ``state`` since before a moment."""
+    since = "settled_at" if state in ENDED else "created_at"
     some = (
-        "select seq from miniasgi_job where state = ? and owner is null "
-        "and coalesce(settled_at, created_at) <= ? limit ?"
+        "select seq from miniasgi_job where queue = ? and state = ? and owner is null "
+        f"and {since} <= ? limit ?"
     )
     sql = f"delete from miniasgi_job where seq in ({some})"
-    return db.execute(sql, (state, before, limit)).rowcount
+    return db.execute(sql, (queue, state, before, limit)).rowcount
 
 
 # Moving them elsewhere

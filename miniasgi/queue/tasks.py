@@ -30,6 +30,7 @@ from miniasgi.queue.engine import Engine, Promised
 from miniasgi.queue.jobs import Function
 from miniasgi.queue.results import AsyncResult
 from miniasgi.queue.store import Job
+from miniasgi.queue.tracing import traceparent
 from miniasgi.queue.worker import Worker
 from miniasgi.queue.writer import Writer
 
@@ -138,6 +139,7 @@ class Task(Function, Generic[P]):
             now,
             due_at,
             _moment(options.expires, now),
+            trace=traceparent(),
         )
 
 

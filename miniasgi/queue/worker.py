@@ -174,7 +174,8 @@ class Worker:
             self._report(slot)
         if time.monotonic() >= self._delete_at:
             for state, seconds in self.keep.items():
-                while await writer.arun(store.delete, state, time.time() - seconds):
+                before = time.time() - seconds
+                while await writer.arun(store.delete, self.queue, state, before):
                     pass
             self._delete_at = time.monotonic() + 60.0
 

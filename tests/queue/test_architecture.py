@@ -13,7 +13,7 @@ QUEUE = ROOT / "miniasgi" / "queue"
 FLOORS = [
     {"errors", "retry"},
     {"owners", "store", "arguments"},
-    {"files", "operations"},
+    {"files", "operations", "tracing"},
     {"writer"},
     {"jobs", "results"},
     {"worker"},
