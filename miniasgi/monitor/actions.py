@@ -79,10 +79,10 @@ class Actions:
         queue, state = wanted(fields, "queue"), fields.get("state")
         if state not in ENDED:
             raise HTTPException(400, f"Only {', '.join(ENDED)} can be purged.")
-        try:
-            before = time.time() - float(fields.get("older") or 0)
-        except ValueError as exc:
-            raise HTTPException(400, "older is a number of seconds.") from exc
+        older = fields.get("older") or "0"
+        if not older.isdecimal():
+            raise HTTPException(400, "older is a number of seconds.")
+        before = time.time() - int(older)
         delete = partial(store.delete, state=state, before=before, queue=queue, limit=_AT_ONCE)
         done = 0
         while deleted := await self._writer.arun(delete):

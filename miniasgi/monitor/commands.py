@@ -42,10 +42,7 @@ def status(options: argparse.Namespace) -> int:
 
     writer = commands.writer_at(options.where)
     watch = Watch(writer, "", replace(_alarms(options), patience=0.0))
-    try:
-        alarms = watch.snapshot().alarms
-    finally:
-        watch.rows.close()
+    alarms = watch.snapshot().alarms
     commands.print_rows([{name: alarm[name] for name in _TOLD} for alarm in alarms], options.json)
     return int(any(alarm["state"] == "firing" for alarm in alarms))
 

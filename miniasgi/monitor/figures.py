@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -184,9 +184,16 @@ def percentiles(counter: Counter[float], shares: Iterable[float]) -> list[float 
 class Watch:
     """Looks at a queue's file, at most once a second for all who ask."""
 
-    def __init__(self, writer: Writer, queue: str, alarms: Alarms) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        queue: str,
+        alarms: Alarms,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.rows = Rows(writer)
         self.watchman = Watchman(alarms)
+        self._clock = clock
         self._writer = writer
         self._queue = queue
         self._window = Window()
@@ -224,7 +231,7 @@ class Watch:
             self._looking.release()
 
     def _look(self, db: rows.Database) -> Snapshot:
-        now = time.time()
+        now = self._clock()
         workers = self._workers(db)
         names = sorted(
             {self._queue, *rows.queues(db), *(worker.queue for worker in workers)} - {""}

@@ -8,7 +8,6 @@ looks at no more than `LOOKED_THROUGH` rows; nothing is kept, all that a page sh
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from os import getpid
 from typing import Any, NamedTuple, TypeVar
 
 from miniasgi.queue.writer import Writer
@@ -27,34 +26,26 @@ class Rows:
     """A connection of the monitor's own to a queue's file; opened on first use."""
 
     def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+        self._file = writer.file
         self._mutex = threading.Lock()
         self._db: Database | None = None
-        self._pid = 0
 
     def read(self, work: Callable[[Database], T]) -> T:
         """Run ``work`` on what is committed. Raises QueueUnavailable."""
-        with self._mutex, self._writer.file.explained():
-            if self._db is None or self._pid != getpid():
-                self._db, self._pid = self._open(), getpid()
+        with self._mutex, self._file.explained():
+            if self._db is None or self._db not in self._file.others:  # closed, or a parent's
+                self._db = self._open()
             return work(self._db)
 
     def _open(self) -> Database:
-        file = self._writer.file
-        with file.turn():  # the first look at a log may repair it, which is writing
-            file.open()  # makes the file, or brings its schema up to date
-            uri = f"{file.path.absolute().as_uri()}?mode=ro"
+        with self._file.turn():  # the first look at a log may repair it, which is writing
+            self._file.open()  # makes the file, or brings its schema up to date
+            uri = f"{self._file.path.absolute().as_uri()}?mode=ro"
             db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            self._file.others.append(db)
             db.row_factory = Row
             db.execute("select 1 from miniasgi_job limit 1").fetchone()
         return db
-
-    def close(self) -> None:
-        with self._mutex:
-            if self._db is not None and self._pid == getpid():
-                with self._writer.file.turn():
-                    self._db.close()
-            self._db = None
 
 
 # Counting

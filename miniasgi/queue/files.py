@@ -51,6 +51,7 @@ class File:
         self._reading = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
+        self.others: list[sqlite3.Connection] = []  #: that only read, and are closed with ours
         self._lock_fd = -1
         self._checkpoint_at = _CHECKPOINT_CHANGES
 
@@ -155,14 +156,15 @@ class File:
     def close(self) -> None:
         if self._db is not None:
             with self._reading, self.turn():
-                for db in (self._reader, self._db):
+                for db in (*self.others, self._reader, self._db):
                     if db is not None:
                         db.close()
                 self._reader = self._db = None
+                self.others.clear()
 
     def after_fork(self) -> None:
         """In the child: close the lock's copy, leave the connections alone, begin anew."""
-        _left.extend((self._db, self._reader))
+        _left.extend((self._db, self._reader, *self.others))
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
         self._begin_anew()
