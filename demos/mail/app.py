@@ -5,16 +5,21 @@
 - ``POST /reports`` answers 202 with a Location, once the job is on disk.
 - ``GET /reports/{id}`` says ``pending``, ``running``, ``completed`` or ``failed``, and 404 for an
   id that nobody was given.
+- ``/jobs/`` is the queue's monitor: everybody may look, addresses stay hidden, and who has
+  ``$MAIL_TOKEN`` may act.
 
 The lifespan runs a worker in this process; more of them may run beside it, on the same file.
 """
 
+import os
 from typing import Any
 
 from demos.mail.queue import about, make_report, queue, send_welcome
 from miniasgi import BackgroundTasks, HTTPException, JSONResponse, MiniASGI, Request
+from miniasgi.monitor import monitor
 
 app = MiniASGI(lifespan=queue.lifespan)
+app.mount("/jobs", monitor(queue, token=os.environ.get("MAIL_TOKEN"), hide_arguments=True))
 
 
 @app.post("/signup")

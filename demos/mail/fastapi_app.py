@@ -1,18 +1,21 @@
 """The same application on FastAPI, where only the queue is ours: ``uvicorn
 demos.mail.fastapi_app:app``.
 
-What is different from bare FastAPI are three lines: the lifespan, ``await task.accept(...)``, and
-``task.adelay(...)``.
+What is different from bare FastAPI are four lines: the lifespan, the monitor below ``/jobs``,
+``await task.accept(...)``, and ``task.adelay(...)``.
 """
 
+import os
 from typing import Any
 
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
 from demos.mail.queue import about, make_report, queue, send_welcome
+from miniasgi.monitor import monitor
 
 app = FastAPI(lifespan=queue.lifespan)
+app.mount("/jobs", monitor(queue, token=os.environ.get("MAIL_TOKEN"), hide_arguments=True))
 
 
 class SignUp(BaseModel):

@@ -35,4 +35,7 @@ def monitor(
 
     watch = Watch(queue.writer, queue.name, alarms)
     actions = Actions(queue.writer, watch.rows)
-    return Site(queue.name, watch, actions, Access(token), hide_arguments).app()
+    app = Site(queue.name, watch, actions, Access(token), hide_arguments).app()
+    # Not the application itself: Starlette looks for names of its own in a mounted one's routes,
+    # and does not know our NoMatchFound.
+    return app.__call__

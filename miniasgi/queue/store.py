@@ -294,11 +294,8 @@ def forgive(db: Connection, owner: str) -> None:
 def delete(db: Connection, queue: str, state: str, before: float, limit: int = 2000) -> int:
     """Delete up to ``limit`` unowned jobs that are in ``state`` since before a moment."""
     since = "settled_at" if state in ENDED else "created_at"
-    some = (
-        "select seq from miniasgi_job where queue = ? and state = ? and owner is null "
-        f"and {since} <= ? limit ?"
-    )
-    sql = f"delete from miniasgi_job where seq in ({some})"
+    some = f"queue = ? and state = ? and owner is null and {since} <= ? limit ?"
+    sql = f"delete from miniasgi_job where seq in (select seq from miniasgi_job where {some})"
     return db.execute(sql, (queue, state, before, limit)).rowcount
 
 

@@ -249,14 +249,23 @@ async def test_it_is_mounted_anywhere_and_its_links_lead_back(
     assert done.json() == {"action": "retry", "count": 1}
 
 
+async def test_starlette_still_finds_its_own_names(queue: Queue) -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount, Route
+
+    mounted = Mount("/jobs", monitor(queue))
+    app = Starlette(routes=[mounted, Route("/report", lambda request: None, name="report")])
+
+    assert app.url_path_for("report") == "/report"
+
+
 async def test_a_stream_tells_that_figures_have_changed(queue: Queue, write: Write) -> None:
     async with (
         Client(monitor(queue)) as client,
         client.stream("GET", "/live") as reply,
     ):
-        chunks = reply.chunks
-        heard = []
-        async for chunk in chunks:
+        heard: list[str] = []
+        async for chunk in reply.chunks():
             heard += re.findall(r"data: (\w+)", chunk.decode())
             if len(heard) == 1:
                 write("new", "ready")
