@@ -124,7 +124,7 @@ def purge(options: argparse.Namespace) -> None:
 
 def move_(options: argparse.Namespace) -> None:
     """Hand the jobs that wait to a Celery broker; if it is killed, run it again."""
-    writer = _writer(options.where)
+    writer = writer_at(options.where)
     settings = {"backend": options.backend, "visibility_timeout": options.visibility_timeout}
     engine = Queue("move", options.to, **settings).engine
     from miniasgi.queue.move import move
