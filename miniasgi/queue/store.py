@@ -1,4 +1,4 @@
-"""All SQL of the queue: the schema, the pragmas, and one function for each thing done to a job.
+"""All SQL of the queue but the schema: the pragmas, and one function for each thing done to a job.
 
 A *job* is a row. Its states, and what moves it from one to the next::
 
@@ -23,53 +23,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from miniasgi.queue.errors import QueueUnavailable
+from miniasgi.queue.schema import MIGRATIONS
 
 Connection = sqlite3.Connection
 Row = sqlite3.Row
 
 ENDED = ("success", "failure", "revoked")
 STATES = ("scheduled", "ready", "held", "running", *ENDED)
-
-#: One script for each version of the schema. Append; never edit what was released.
-MIGRATIONS = [
-    """
-    create table miniasgi_job (
-        seq        integer primary key,         -- order of commit: first in, first out
-        id         text    not null unique,     -- made by the process before the row exists
-        queue      text    not null,
-        task       text    not null,
-        arguments  text    not null,            -- JSON: [args, kwargs]
-        state      text    not null,
-        priority   integer not null,            -- higher first
-        created_at real    not null,            -- moments are Unix seconds
-        due_at     real,                        -- scheduled: ready from then on
-        expires_at real,                        -- not to be started after
-        owner      text,                        -- whose it is now; null: nobody's
-        attempt    integer not null default 0,  -- starts so far; with owner: the fence
-        retries    integer not null default 0,  -- failures that were followed by another attempt
-        crashes    integer not null default 0,  -- owners that died with it
-        revoking   integer not null default 0,  -- revoked while it was owned
-        unknown_at real,                        -- since when workers do not know its task
-        started_at real,
-        settled_at real,
-        result     text,                        -- JSON
-        error      text,
-        traceback  text
-    ) strict;
-    create index miniasgi_ready on miniasgi_job (queue, priority desc, seq) where state = 'ready';
-    create index miniasgi_scheduled on miniasgi_job (queue, due_at) where state = 'scheduled';
-    create index miniasgi_owned on miniasgi_job (owner) where owner is not null;
-    create index miniasgi_settled on miniasgi_job (state, settled_at) where settled_at is not null;
-    create table miniasgi_paused (queue text primary key) strict, without rowid;
-    """,
-    """
-    alter table miniasgi_job add column trace text;  -- W3C traceparent of who promised it
-    alter table miniasgi_job add column past text;   -- JSON lines: attempts that others followed
-    drop index miniasgi_settled;                     -- counted and measured without the rows
-    create index miniasgi_settled on miniasgi_job (state, queue, settled_at, started_at)
-        where settled_at is not null;
-    """,
-]
 
 
 @dataclass(slots=True, eq=False)

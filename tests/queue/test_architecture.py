@@ -11,7 +11,7 @@ from tests.queue.processes import ROOT
 
 QUEUE = ROOT / "miniasgi" / "queue"
 FLOORS = [
-    {"errors", "retry"},
+    {"errors", "retry", "schema"},
     {"owners", "store", "arguments"},
     {"files", "operations", "tracing"},
     {"writer"},
