@@ -1,5 +1,6 @@
 """Alarms: every change once, and no ringing at each turn."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -69,7 +70,12 @@ def test_each_alarm_has_its_own_state() -> None:
     ]
 
 
-def test_a_hook_that_fails_is_logged_and_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hook_that_fails_is_logged_and_stops_nobody(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # import-linter, once run in this process, has disabled the loggers that there were.
+    monkeypatch.setattr(logging.getLogger("miniasgi.monitor"), "disabled", False)
+
     def fails(change: Any) -> None:
         raise OSError("no pager")
 
