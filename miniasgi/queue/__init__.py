@@ -1,8 +1,9 @@
 """A persistent queue in one SQLite file: durable before acknowledged, alive after ``kill -9``.
 
 Floors, lowest first: `errors`, `retry`, `schema`; `owners` (who is alive, and the bell), `store`
-(all other SQL), `arguments` (JSON); `files` (lock and connections), `operations`, `writer` (group commit); `jobs`
-(running one), `results`; `worker`; `promises`; `tasks` (Queue and Task); `commands`.
+(all other SQL), `arguments` (JSON); `files` (lock and connections), `operations`, `tracing`,
+`writer` (group commit); `jobs` (running one), `results`; `worker`; `promises`; `tasks` (Queue and
+Task); `commands`.
 """
 
 import sys
