@@ -19,6 +19,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from anyio.to_thread import run_sync
+
 from miniasgi.queue import store
 from miniasgi.queue.celery import CeleryEngine, CeleryResult
 from miniasgi.queue.embedded import EmbeddedEngine
@@ -74,7 +76,7 @@ class OutboxEngine:
         try:
             yield
         finally:
-            await asyncio.to_thread(self._end)
+            await run_sync(self._end)
 
     def close(self) -> None:
         self._end()
