@@ -3,6 +3,8 @@
 import json
 from xml.etree import ElementTree
 
+import pytest
+
 from miniasgi.timeline import Moment, Recording, chrome_trace, svg, text
 
 MS = 10**6
@@ -247,6 +249,29 @@ def test_the_picture_escapes_everything_and_asks_nobody():
     assert "<script" not in picture
     assert ElementTree.fromstring(picture).find(f"{SVG}title").text == evil
     assert picture.count("http") == picture.count("http://www.w3.org/2000/svg")
+
+
+def test_the_picture_has_all_style_in_one_element():
+    root = ElementTree.fromstring(svg({"broken": BROKEN, "lost": LOST}))
+
+    assert [element for element in root.iter() if element.get("style")] == []
+    assert len(list(root.iter(f"{SVG}style"))) == 1
+
+
+@pytest.mark.parametrize("width", [340, 900])
+def test_no_word_and_no_bar_of_the_picture_leaves_it_whatever_its_width(width):
+    root = ElementTree.fromstring(svg({"kept": KEPT, "lost": LOST}, width=width))
+
+    assert root.get("width") == str(width)
+    edges = [float(x) for x in (element.get("x") for element in root.iter()) if x]
+    assert min(edges) >= 0 and max(edges) <= width
+
+
+def test_pictures_that_share_a_span_share_their_scale():
+    one = ElementTree.fromstring(svg(KEPT, span=400 * MS))
+
+    axis = [text.text for text in one.iter(f"{SVG}text")][-3:]
+    assert axis == ["200 ms", "300 ms", "400 ms"]
 
 
 def test_the_picture_has_no_row_below_its_edge():

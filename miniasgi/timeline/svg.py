@@ -5,14 +5,18 @@ the only sign: bars have labels, what failed is hatched, what was cancelled is d
 end is dashed. One dashed line says "the client has its answer", a tint covers all after it. Numbers
 are in the titles, which browsers show on hover; the description tells the story in order, because a
 picture (role="img") is read as its title and description only.
+
+Rule of this file: all style is in one element, none in attributes, so that a page with a strict
+Content-Security-Policy can show a picture by putting that element's text into its own style sheet.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 
 from miniasgi.timeline.recording import Bar, Moment, Recording, Row, ms, ticks
 
-_WIDTH, _LEFT, _RIGHT = 900, 116, 24
+_WIDTH, _NARROW = 900, 600
 _ROW, _BAR, _HEAD, _GAP = 28, 18, 44, 14
 _LETTER = 6.3  # the width of a letter at 12px, on average and a little more
 
@@ -39,23 +43,32 @@ _PATTERNS = {
 
 
 def svg(
-    recordings: Recording | Mapping[str, Recording], *, title: str = "What happened when"
+    recordings: Recording | Mapping[str, Recording],
+    *,
+    title: str = "What happened when",
+    width: int = _WIDTH,
+    span: int = 0,
 ) -> str:
-    """One picture; several recordings one above the other, each from its own zero, on one scale."""
+    """One picture; several recordings one above the other, each from its own zero, on one scale.
+
+    Below 600 a ``width`` is narrow, for a phone: places are named above their lanes. ``span`` is
+    the nanoseconds that the axis shows at least: the scale that several pictures share.
+    """
     if isinstance(recordings, Recording):
         recordings = {"": recordings}
-    span = max((recording.end - recording.begin for recording in recordings.values()), default=0)
+    spans = [recording.end - recording.begin for recording in recordings.values()]
+    frame = _Frame(width, max([span, 1, *spans]))
     y, parts = 8, []
     for name, recording in recordings.items():
-        panel = _Panel(recording, span or 1, y)
-        parts += panel.draw(name)
+        panel = _Panel(name, recording, frame, y)
+        parts += panel.draw()
         y = panel.bottom + _GAP
-    parts += _axis(span or 1, y)
+    parts += _axis(frame, y)
     story = " ".join(_story(name, recording) for name, recording in recordings.items())
     return "".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y + 20}"',
-            f' width="{_WIDTH}" height="{y + 20}"',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y + 20}"',
+            f' width="{width}" height="{y + 20}"',
             f' class="tl" role="img"><title>{escape(title)}</title><desc>{escape(story)}</desc>',
             f"<style>{STYLE}</style><defs>",
             *(
@@ -71,11 +84,41 @@ def svg(
     )
 
 
-def _axis(span: int, y: int) -> list[str]:
-    return [
-        _text(_x(tick, span), y + 6, number, "tl-dim", anchor="middle")
-        for tick, number in ticks(span).items()
-    ]
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where a time stands across the picture, beside or below the names of the places."""
+
+    width: int
+    span: int  #: nanoseconds from the left to the right
+
+    @property
+    def is_narrow(self) -> bool:
+        return self.width < _NARROW
+
+    @property
+    def left(self) -> int:
+        return 14 if self.is_narrow else 116
+
+    @property
+    def right(self) -> int:
+        return self.width - (14 if self.is_narrow else 24)
+
+    @property
+    def lift(self) -> int:
+        """How far above its first row a place is named, if that is not beside it."""
+        return 16 if self.is_narrow else 0
+
+    def x(self, nanoseconds: int) -> float:
+        return self.left + nanoseconds * (self.right - self.left) / self.span
+
+
+def _axis(frame: _Frame, y: int) -> list[str]:
+    parts = []
+    for tick, words in ticks(frame.span).items():
+        x = frame.x(tick)
+        anchor = "middle" if tick and x < frame.right - 12 else "end" if tick else "start"
+        parts.append(_text(x if tick else x - 8, y + 6, words, "tl-dim", anchor=anchor))
+    return parts
 
 
 def _story(name: str, recording: Recording) -> str:
@@ -91,36 +134,40 @@ def _story(name: str, recording: Recording) -> str:
 class _Panel:
     """One recording: its name, its lanes, its dashed line."""
 
-    def __init__(self, recording: Recording, span: int, top: int) -> None:
+    def __init__(self, name: str, recording: Recording, frame: _Frame, top: int) -> None:
+        self.name = name
         self.recording = recording
-        self.span = span
-        self.top = top
+        self.frame = frame
+        self.top = top + (_HEAD if name else _HEAD - 20)
         self.lanes = recording.lanes()
-        self.bottom = top + _HEAD + _ROW * sum(map(len, self.lanes.values()))
+        rows = sum(map(len, self.lanes.values()))
+        self.bottom = self.top + _ROW * rows + frame.lift * len(self.lanes)
 
     def x(self, at: int) -> float:
-        return _x(at - self.recording.begin, self.span)
+        return self.frame.x(at - self.recording.begin)
 
-    def draw(self, name: str) -> list[str]:
-        top = self.top + _HEAD
+    def draw(self) -> list[str]:
+        top = self.top
         height = self.bottom - top
-        parts = [_text(12, self.top + 18, name, "tl-head")]
+        parts = [_text(12, top - _HEAD + 18, self.name, "tl-head")] if self.name else []
         answered_at = self.recording.answered_at()
         if answered_at is not None:
             x = self.x(answered_at)
-            tint = f'width="{_WIDTH - _RIGHT - x:.1f}" height="{height}"'
+            tint = f'width="{self.frame.right - x:.1f}" height="{height}"'
             parts.append(f'<rect class="tl-tint" x="{x:.1f}" y="{top}" {tint}/>')
-        for tick in ticks(self.span):
-            parts.append(_line("tl-grid", _x(tick, self.span), top, self.bottom))
+        for tick in ticks(self.frame.span):
+            parts.append(_line("tl-grid", self.frame.x(tick), top, self.bottom))
         y = top
         for place, rows in self.lanes.items():
-            parts.append(_text(12, y + _ROW / 2 + 4, place, "tl-dim"))
+            y += self.frame.lift
+            below = -2 if self.frame.is_narrow else _ROW / 2 + 4
+            parts.append(_text(12, y + below, place, "tl-dim tl-off"))
             for row in rows:
                 parts += _Lane(self, y).draw(row)
                 y += _ROW
         if answered_at is not None:
             words = f"the client has its answer · {ms(answered_at - self.recording.begin)}"
-            anchor = "end" if x + len(words) * _LETTER > _WIDTH else "start"
+            anchor = "end" if x + len(words) * _LETTER > self.frame.width else "start"
             parts.append(_line("tl-answer", x, top - 18, self.bottom))
             parts.append(_text(x + (-6 if anchor == "end" else 6), top - 8, words, anchor=anchor))
         return parts
@@ -200,16 +247,13 @@ class _Lane:
             is_on = any(left <= x and end <= right for left, right in bars)
             is_off = all(end < left or right < x for left, right in bars)
             is_taken = any(x < right and left < end for left, right in self.taken)
-            if (is_on or is_off) and not is_taken and x > _LEFT and end < _WIDTH:
+            frame = self.panel.frame
+            if (is_on or is_off) and not is_taken and x > frame.left and end < frame.width:
                 self.taken.append((x, end))
                 kind = "tl-on" if is_on else "tl-off"
                 self.parts.append(_text(x, self.middle + 4 - lift, words, kind))
                 return True
         return False
-
-
-def _x(nanoseconds: int, span: int) -> float:
-    return _LEFT + nanoseconds * (_WIDTH - _LEFT - _RIGHT) / span
 
 
 def _text(x: float, y: float, words: str, kind: str = "", *, anchor: str = "start") -> str:
