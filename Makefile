@@ -1,5 +1,6 @@
 # A few commands do everything on a machine with Python 3.11 or newer and make:
 #
+#   make lab     the same in a browser
 #   make demo    see what happens after the response, recorded here and now
 #   make test    what CI runs: format, lint, types, import contracts, tests
 #   make docs    the book, to read beside the source; make docs-serve shows it
@@ -11,7 +12,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 
-.PHONY: demo test bench left-out docs docs-serve reference lock clean
+.PHONY: lab demo test bench left-out docs docs-serve reference lock clean
+
+lab: $(VENV)/lab
+	@$(BIN)/python -m demos.lab
 
 demo: $(VENV)/lab
 	@$(BIN)/python -m demos

@@ -1,0 +1,56 @@
+"""``python -m demos.lab.child s01_order ...``: record scenarios, say in lines of JSON how it goes.
+
+``{"name": ..., "what": ..., "framework": ..., "done": ..., "of": ...}`` is a step,
+``{"result": ...}`` a scenario that was recorded, ``{"error": ...}`` why it was not. A process
+of its own can be stopped at any time: SIGINT, or the end of its standard input, ends its servers and
+then itself.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from contextlib import closing
+from typing import Any
+
+from demos.runner import Step, run_all
+from demos.scenario import load
+from demos.servers import DemoError, Settings
+
+
+def say(**words: Any) -> None:
+    print(json.dumps(words), flush=True)
+
+
+def main(names: list[str]) -> None:
+    threading.Thread(target=_stop_at_the_end_of_input, daemon=True).start()
+    scenarios = [load(name) for name in names]
+    current = iter(scenarios)
+    name = next(current).name
+
+    def tell(step: Step) -> None:
+        nonlocal name
+        say(name=name, what=step.what, framework=step.framework, done=step.done, of=step.of)
+        if step.what == "judged":
+            name = next((scenario.name for scenario in current), name)
+
+    try:
+        say(name=name, what="starting", framework="", done=0, of=1)
+        with closing(run_all(scenarios, Settings(), tell)) as running:
+            for result in running:
+                say(result=result.as_data())
+    except DemoError as exc:
+        say(error=str(exc))
+    except KeyboardInterrupt:
+        say(error="stopped")
+
+
+def _stop_at_the_end_of_input() -> None:
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,176 @@
+"""What stands on the pages: scenarios in order, results, the table, what was seen."""
+
+import re
+import time
+from collections import Counter
+from functools import cache
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from demos.chapter.ledger import VERDICTS, Claim, claims
+from demos.lab import pictures
+from demos.lab.runs import Run
+from demos.lab.shelf import Entry, Shelf
+from demos.scenario import FRAMEWORKS, NAMES, Scenario, all_names, load
+from miniasgi import HTTPException
+
+#: The first number of each group of scenarios.
+GROUPS = (
+    (1, "After the answer"),
+    (3, "Threads and the loop"),
+    (7, "When a task fails"),
+    (9, "On the wire"),
+    (13, "Around the endpoint"),
+    (18, "Stopping"),
+    (21, "Testing"),
+    (22, "Work that must not be lost"),
+)
+CRASHES = ("s23_killed_before_work", "s24_killed_in_mid_work")
+_STEPS = {"starting": "starting servers", "stopping": "stopping servers", "kept": "recording kept"}
+
+
+def words(text: str) -> Markup:
+    """Text with `code` in it, as HTML."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+
+
+@cache
+def scenarios() -> tuple[Scenario, ...]:
+    """All of them, in teaching order."""
+    return tuple(sorted(map(load, all_names()), key=lambda scenario: scenario.order))
+
+
+def find(name: str) -> Scenario:
+    for scenario in scenarios():
+        if scenario.name == name:
+            return scenario
+    raise HTTPException(404, "There is no such scenario.")
+
+
+def groups() -> list[tuple[str, list[Scenario]]]:
+    found: dict[str, list[Scenario]] = {title: [] for _, title in GROUPS}
+    for scenario in scenarios():
+        found[[title for first, title in GROUPS if first <= scenario.order][-1]].append(scenario)
+    return [(title, members) for title, members in found.items() if members]
+
+
+def about(scenario: Scenario) -> dict[str, Any]:
+    """A scenario before any run: its sources, its neighbours, what the tutorial says of it."""
+    every = scenarios()
+    at = every.index(scenario)
+    return {
+        "scenario": scenario,
+        "place": at + 1,
+        "count": len(every),
+        "before": every[at - 1] if at else None,
+        "after": every[at + 1] if at + 1 < len(every) else None,
+        "claims": [claim for claim in claims() if scenario.name in claim.proof],
+        "sources": [
+            (NAMES[name], [(s, Markup(pictures.code(s))) for s in scenario.sources(name)])
+            for name in FRAMEWORKS
+        ],
+        "decisive": [
+            (NAMES[name], source, Markup(pictures.code(source)))
+            for name in FRAMEWORKS
+            for source in scenario.decisive(name)
+        ],
+        "runs": [],
+        "guess": None,
+        "base": "FastAPI" if scenario.is_absent("starlette") else "Starlette",
+    }
+
+
+def result(scenario: Scenario, entry: Entry | None) -> dict[str, Any]:
+    """What a run showed: pictures, outcomes, and whether the guess was right."""
+    if entry is None:
+        return {"entry": None}
+    drawn = timelines(scenario, entry)
+    return {"entry": entry, "runs": drawn, "guess": guessed(scenario, entry)}
+
+
+def timelines(scenario: Scenario, entry: Entry) -> list[dict[str, Any]]:
+    found = []
+    for run, drawn in zip(
+        entry["runs"], pictures.timelines(entry["runs"], scenario.question), strict=True
+    ):
+        picture = {size: Markup(svg) for size, svg in drawn.items()}
+        details = scenario.details(pictures.recording(run)) if drawn and run["is_expected"] else []
+        found.append({**run, "picture": picture, "details": details})
+    return found
+
+
+def guessed(scenario: Scenario, entry: Entry) -> dict[str, Any] | None:
+    """The reader's answer, and the right one, by what was seen on Starlette."""
+    answers, number = scenario.card.answers, entry["guess"]
+    if number is None or not 0 <= number < len(answers):
+        return None
+    base = "fastapi" if scenario.is_absent("starlette") else "starlette"
+    outcome = next(run["outcome"] for run in entry["runs"] if run["framework"] == base)
+    right = [answer.words for answer in answers if answer.is_right(outcome)]
+    is_right = answers[number].is_right(outcome)
+    return {"words": answers[number].words, "is_right": is_right, "right": right}
+
+
+def seen(cookie: str) -> dict[str, str]:
+    """Scenarios that the reader has seen, with + or - for a guess."""
+    known = {scenario.number for scenario in scenarios()}
+    parts = re.findall(r"(s\d\d)([+-]?)", cookie)
+    return {number: sign for number, sign in parts if number in known}
+
+
+def with_seen(cookie: str, scenario: Scenario, entry: Entry) -> str:
+    found = seen(cookie)
+    guess = guessed(scenario, entry)
+    if guess:
+        found[scenario.number] = "+" if guess["is_right"] else "-"
+    found.setdefault(scenario.number, "")
+    return ".".join(f"{number}{sign}" for number, sign in found.items())
+
+
+def hero(shelf: Shelf) -> dict[str, Any] | None:
+    """The newest recording of the first scenario, if there is one: nothing is drawn by hand."""
+    first = scenarios()[0]
+    head = shelf.latest().get(first.name)
+    entry = shelf.get(head["id"]) if head else None
+    if entry is None:
+        return None
+    runs = [run for run in timelines(first, entry) if run["framework"] == "starlette"]
+    return {"entry": entry, "run": runs[0]}
+
+
+def table(shelf: Shelf) -> list[dict[str, Any]]:
+    """A row for each scenario, from the newest recordings."""
+    latest = shelf.latest()
+    rows = []
+    for scenario in scenarios():
+        head = latest.get(scenario.name)
+        by_name = {run["framework"]: run for run in head["runs"]} if head else {}
+        rows.append({"scenario": scenario, "head": head, "runs": by_name})
+    return rows
+
+
+def ledger(found: list[Claim]) -> dict[str, Any]:
+    known = {scenario.name for scenario in scenarios()}
+    counts = Counter(claim.verdict for claim in found)
+    return {"claims": found, "known": known, "counts": counts, "verdicts": VERDICTS}
+
+
+def crashes(shelf: Shelf) -> list[dict[str, Any]]:
+    latest = shelf.latest()
+    known = {scenario.name for scenario in scenarios()}
+    return [{"scenario": find(name), "head": latest.get(name)} for name in CRASHES if name in known]
+
+
+def step_words(step: dict[str, Any], run: Run) -> dict[str, Any]:
+    """A step for people, and how far the whole run is."""
+    what = _STEPS.get(step["what"], step["what"])
+    framework = NAMES.get(step.get("framework", ""), "")
+    said = f"{step['name'].partition('_')[0]}: {what} {framework}".strip()
+    here = run.names.index(step["name"])
+    share = step["done"] / step["of"] if "of" in step else 1.0
+    return {"words": said, "share": (here + share) / len(run.names), "kept": step["what"] == "kept"}
