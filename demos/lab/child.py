@@ -2,8 +2,8 @@
 
 ``{"name": ..., "what": ..., "framework": ..., "done": ..., "of": ...}`` is a step,
 ``{"result": ...}`` a scenario that was recorded, ``{"error": ...}`` why it was not. A process
-of its own can be stopped at any time: SIGINT, or the end of its standard input, ends its servers and
-then itself.
+of its own can be stopped at any time: SIGINT, or the end of its standard input, ends its servers
+and then itself.
 """
 
 import json
