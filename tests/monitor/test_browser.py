@@ -20,7 +20,7 @@ Write = Callable[..., None]
 def site(queue: Queue, write: Write) -> Iterator[str]:
     write("failed", "failure", error="ValueError: no 1", settled_at=2.0, started_at=1.0)
     write("waits", "ready")
-    with serving("uvicorn-h11", monitor(queue, TOKEN), Story()) as port:
+    with serving(monitor(queue, TOKEN), "uvicorn-h11", Story()) as port:
         yield f"http://127.0.0.1:{port}"
 
 
