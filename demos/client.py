@@ -117,7 +117,10 @@ class Connection:
         """Send RST: gone at once, whatever is on its way."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
-        self.note(time.monotonic_ns(), "mark", "client sends RST", "")
+        at = time.monotonic_ns()
+        self.note(at, "mark", "client sends RST", "")
+        for name in self._asked:
+            self.note(at, "request.cancelled", name, "")
 
     # Reading
 
@@ -166,14 +169,21 @@ class Connection:
             return None
         reply = Reply(self._asked.pop(0), first_byte=self._first_byte)
         self._first_byte = 0
+        try:
+            self._read_whole(reply, pause, progress)
+        except ConnectionError:
+            self._closed(reply.name)
+            raise
+        reply.last_byte = self._stamp
+        self.note(self._stamp, "request.end", reply.name, str(reply.status))
+        return reply
+
+    def _read_whole(self, reply: Reply, pause: float, progress: int) -> None:
         self._read_head(reply)
         if reply.headers.get("transfer-encoding") == "chunked":
             self._read_chunks(reply)
         elif "content-length" in reply.headers and not reply.name.startswith("HEAD "):
             reply.body = self._take(int(reply.headers["content-length"]), pause, progress)
-        reply.last_byte = self._stamp
-        self.note(self._stamp, "request.end", reply.name, str(reply.status))
-        return reply
 
     def is_closed(self, within: float) -> bool:
         """Has the server closed the connection, or does it do so ``within`` seconds?"""

@@ -98,8 +98,7 @@ def main() -> int:
         loop=options.loop,
         lifespan="on",
         log_config=None,
-        access_log=False,
-        **{"timeout_graceful_shutdown": 10, **options.options},
+        **{"access_log": False, "timeout_graceful_shutdown": 10, **options.options},
     )
     server = uvicorn.Server(config)
 
