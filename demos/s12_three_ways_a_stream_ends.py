@@ -35,7 +35,10 @@ card = Card(
     part="4.1",
     threads=("fastapi/fastapi#1342", "encode/starlette#2732", "encode/uvicorn#3085"),
     decisive={
-        "miniasgi": ("miniasgi.responses:Response.__call__", "miniasgi.responses:Response.stream"),
+        "miniasgi": (
+            "miniasgi.responses:Response.__call__",
+            "miniasgi.responses:StreamingResponse.transmit",
+        ),
         "starlette": ("starlette.responses:StreamingResponse.__call__",),
     },
 )
