@@ -43,7 +43,8 @@ from starlette.routing import Route
 from demos.chapter import ledger
 from demos.chapter.c3_one_application import send_letter_async
 from demos.chapter.c43_a_task_on_record import run_on_record
-from demos.chapter.ledger import PAGE, VERDICTS, claims, page
+from demos.chapter.ledger import VERDICTS, claims, claims_in_chinese
+from demos.chapter.ledger_page import CHINESE, ENGLISH, ROOT, Language, page
 from demos.scenario import all_names, chapter_names
 from miniasgi.events import listening, mark
 from miniasgi.testing import Client, Reply
@@ -95,8 +96,21 @@ def test_every_test_below_proves_a_claim() -> None:
         assert f"tests/test_ledger.py::{name}" in proofs
 
 
-def test_the_page_of_the_ledger_is_made_from_it() -> None:
-    assert PAGE.read_text() == page(), "run: python -m demos.chapter.ledger"
+@pytest.mark.parametrize("language", [ENGLISH, CHINESE], ids=["English", "Chinese"])
+def test_the_page_of_the_ledger_is_made_from_it(language: Language) -> None:
+    written = (ROOT / language.page).read_text("utf-8")
+
+    assert written == page(language), "run: python -m demos.chapter.ledger_page"
+
+
+def test_the_chinese_ledger_says_the_same_names_and_numbers() -> None:
+    for ours, theirs in zip(claims(), claims_in_chinese(), strict=True):
+        for english, chinese in ((ours.claim, theirs.claim), (ours.seen, theirs.seen)):
+            assert _names_and_numbers(chinese) == _names_and_numbers(english), ours.id
+
+
+def _names_and_numbers(text: str) -> list[str]:
+    return sorted(re.findall(r"`[^`]+`|\d+(?:[.,]\d+)*", text))
 
 
 # The proofs

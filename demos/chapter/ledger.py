@@ -1,19 +1,16 @@
 """The ledger: the tutorial's claims, restated, each with its verdict and what proves it.
 
-``ledger.json`` is the data: the page in the docs, and whatever shows the ledger elsewhere, is made
-from it. ``python -m demos.chapter.ledger`` prints it and writes the page. A proof is a scenario's
-name or a test's node id, and is run by the tests; a claim without one says why.
+``ledger.json`` is the data, and ``ledger.zh.json`` its sentences in Chinese: the pages in the docs
+(`demos.chapter.ledger_page`), and whatever shows the ledger elsewhere, are made from them. A proof
+is a scenario's name or a test's node id, and is run by the tests; a claim without one says why.
 """
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from demos.scenario import chapter_names
-
 HERE = Path(__file__).parent
-PAGE = HERE.parent.parent / "docs" / "ledger.md"
 #: What a verdict means.
 VERDICTS = {
     "true": "true as it stands",
@@ -22,15 +19,6 @@ VERDICTS = {
     "version": "depends on the version",
     "opinion": "an opinion or a rule of thumb: nothing that could be measured",
 }
-HEAD = """# The ledger
-
-The tutorial that this project grew from makes {count} claims about what happens after the response.
-Here they are in our words, with what was seen when they were tried. This page is made from
-[`demos/chapter/ledger.json`](../demos/chapter/ledger.json) by `python -m demos.chapter.ledger`.
-A proof is a scenario of the lab (`make demo`) or a test; where there is none, the reason stands in
-its place.
-
-"""
 
 
 @dataclass(frozen=True)
@@ -48,54 +36,21 @@ class Claim:
 
 def claims() -> list[Claim]:
     """All of them, in the order of the tutorial."""
-    return [Claim(**claim) for claim in json.loads((HERE / "ledger.json").read_text())]
+    return [Claim(**claim) for claim in json.loads((HERE / "ledger.json").read_text("utf-8"))]
 
 
-def counts() -> str:
-    """``21 true, 23 false, ...``, in the order of `VERDICTS`."""
+def claims_in_chinese() -> list[Claim]:
+    """The same, their sentences in Chinese."""
+    chinese = json.loads((HERE / "ledger.zh.json").read_text("utf-8"))
+    return [replace(claim, **chinese[claim.id]) for claim in claims()]
+
+
+def counts() -> dict[str, int]:
+    """How many claims have each verdict, in the order of `VERDICTS`."""
     found = Counter(claim.verdict for claim in claims())
-    return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS)
+    return {verdict: found[verdict] for verdict in VERDICTS}
 
 
-def proved() -> str:
-    """How many have a proof, and which have none."""
-    without = [claim.id for claim in claims() if not claim.proof]
-    number = len(claims()) - len(without)
-    return f"{number} of {len(claims())} are proved" + (
-        f"; without a proof: {', '.join(without)}" if without else ""
-    )
-
-
-def page() -> str:
-    """The page, in Markdown."""
-    lines = [HEAD.format(count=len(claims()))]
-    lines += [f"- *{verdict}*: {meaning}\n" for verdict, meaning in VERDICTS.items()]
-    lines.append(f"\nIn numbers: {counts()}. {proved()}.\n")
-    place = ""
-    for claim in claims():
-        if claim.place != place:
-            place = claim.place
-            lines.append(f"\n## {place[:1].upper()}{place[1:]}\n")
-        proof = ", ".join(map(_linked, claim.proof)) or f"no proof: {claim.reason}"
-        lines.append(f"\n**{claim.id}** {claim.claim} *{claim.verdict.capitalize()}.* {claim.seen}")
-        lines.append(f"\n({proof})\n")
-    return "".join(lines)
-
-
-def _linked(proof: str) -> str:
-    file, _, test = proof.partition("::")
-    if not test:
-        folder = "chapter/" if proof in chapter_names() else ""
-        return f"[`{proof}`](../demos/{folder}{proof}.py)"
-    return f"[`{test}`](../{file})"
-
-
-def main() -> None:
-    for claim in claims():
-        print(f"{claim.id} {claim.verdict:12} {claim.claim}\n{'':17}{claim.seen}\n")
-    print(f"{counts()}. {proved()}.")
-    PAGE.write_text(page())
-
-
-if __name__ == "__main__":
-    main()
+def unproved() -> list[str]:
+    """The ids of the claims that have no proof."""
+    return [claim.id for claim in claims() if not claim.proof]
