@@ -5,6 +5,7 @@ is then expected to fail there (strictly: if it passes, the mark is wrong), and 
 row of the table in docs/celery.md, which docs/engines.py makes from these marks.
 """
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -75,11 +76,13 @@ async def in_this_process(queue: Queue) -> AsyncIterator[Any]:
     worker = start_worker(
         queue.celery, pool="threads", concurrency=1, perform_ping_check=False, shutdown_timeout=30
     )
+    level = logging.root.level
     await anyio.to_thread.run_sync(worker.__enter__)
     try:
         yield worker
     finally:
         await anyio.to_thread.run_sync(worker.__exit__, *sys.exc_info())
+        logging.root.setLevel(level)  # it makes the root logger deaf to warnings, for all tests
 
 
 ROOT = Path(__file__).parents[3]
