@@ -39,7 +39,7 @@ def is_async_callable(obj: Any) -> bool:
     return hasattr(method, "__code__") and is_async_callable(method)
 
 
-async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_threadpool(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a plain function in one of anyio's threads and await its result.
 
     A cancel waits for the thread to end, as anyio does by default. Costs about 0.1 ms.
@@ -50,7 +50,7 @@ async def run_in_threadpool(func: Callable[P, T], *args: P.args, **kwargs: P.kwa
     return result
 
 
-async def call(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+async def call(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a coroutine function on the loop, a plain one in a thread; an awaitable is awaited."""
     if is_async_callable(func):
         return await func(*args, **kwargs)

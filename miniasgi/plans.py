@@ -16,11 +16,10 @@ TypeError at registration, naming function and parameter.
 import inspect
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Annotated, Any, get_args, get_origin
 
 from miniasgi.background import BackgroundTasks
-from miniasgi.concurrency import is_async_callable, run_in_threadpool
+from miniasgi.concurrency import call
 from miniasgi.dependencies import Exits, enter, has_exit, with_tasks
 from miniasgi.exceptions import RequestValidationError
 from miniasgi.inputs import Errors, Input, guessed, parts, read_body, to_json
@@ -40,39 +39,39 @@ def typed(
         one.is_whole = is_whole
     has_content = status_code >= 200 and status_code not in (204, 304)
 
-    async def answer(call: Call) -> Any:
+    async def answer(asked: Call) -> Any:
         if bodies:
-            body = await read_body(call.request)
-            call.body = body if is_whole else parts(body, bodies)
-        arguments = await plan.arguments(call)
-        if call.errors:
-            raise RequestValidationError(call.errors)
-        result = await plan.run(arguments)
+            body = await read_body(asked.request)
+            asked.body = body if is_whole else parts(body, bodies)
+        arguments = await plan.arguments(asked)
+        if asked.errors:
+            raise RequestValidationError(asked.errors)
+        result = await call(plan.func, **arguments)
         if callable(result):
             return result
         return _JSON(result, status_code) if has_content else Response(None, status_code)
 
-    async def answer_and_exit(call: Call) -> Any:
+    async def answer_and_exit(asked: Call) -> Any:
         async with AsyncExitStack() as last, AsyncExitStack() as middle:
             async with AsyncExitStack() as first:
-                call.exits = dict(zip(LIFETIMES, (first, middle, last), strict=True))
-                response = await answer(call)
-            response, tasks = with_tasks(response, call.tasks or BackgroundTasks())
+                asked.exits = dict(zip(LIFETIMES, (first, middle, last), strict=True))
+                response = await answer(asked)
+            response, tasks = with_tasks(response, asked.tasks or BackgroundTasks())
             response.background = Exits(middle.pop_all(), tasks, last.pop_all())
             return response
 
     async def respond(request: Request) -> Any:
-        call = Call(request)
+        asked = Call(request)
         try:
             if plan.has_exits:
-                return await answer_and_exit(call)
-            response = await answer(call)
+                return await answer_and_exit(asked)
+            response = await answer(asked)
         except BaseException as because:
-            if call.tasks is not None:
-                await call.tasks.abandon(because)  # nobody will run them
+            if asked.tasks is not None:
+                await asked.tasks.abandon(because)  # nobody will run them
             raise
-        if call.tasks is not None and call.tasks.tasks:
-            response, tasks = with_tasks(response, call.tasks)
+        if asked.tasks is not None and asked.tasks.tasks:
+            response, tasks = with_tasks(response, asked.tasks)
             response.background = tasks
         return response
 
@@ -118,7 +117,6 @@ class Plan:
     ) -> None:
         self.func, self.path_params, self.lifetime = func, path_params, lifetime
         self.root = root or self
-        self.is_async = is_async_callable(func)
         self.has_exits = False
         self.bodies: list[Input] = []
         self.requests: list[str] = []
@@ -162,23 +160,16 @@ class Plan:
             self.inputs.append(Input(name, annotation, mark, default if is_own else mark.default))
             self.root.bodies += self.inputs[-1:] if isinstance(mark, Body) else ()
 
-    async def arguments(self, call: Call) -> dict[str, Any]:
+    async def arguments(self, asked: Call) -> dict[str, Any]:
         """By name. What is missing or wrong is added to the call's errors."""
-        values: dict[str, Any] = dict.fromkeys(self.requests, call.request)
+        values: dict[str, Any] = dict.fromkeys(self.requests, asked.request)
         for name in self.tasks:
-            values[name] = call.tasks = call.tasks or BackgroundTasks()
+            values[name] = asked.tasks = asked.tasks or BackgroundTasks()
         for dependency in self.dependencies:
-            values[dependency.name] = await dependency.value(call)
+            values[dependency.name] = await dependency.value(asked)
         for one in self.inputs:
-            values[one.name] = one.value(call.request, call.body, call.errors)
+            values[one.name] = one.value(asked.request, asked.body, asked.errors)
         return values
-
-    async def run(self, arguments: dict[str, Any]) -> Any:
-        """What the function returns; a plain one runs in a thread."""
-        if self.is_async:
-            return await self.func(**arguments)
-        result = await run_in_threadpool(partial(self.func, **arguments))
-        return await result if hasattr(result, "__await__") else result
 
 
 class Dependency:
@@ -197,17 +188,17 @@ class Dependency:
         lifetime = self.lifetime if self.has_exit else user.lifetime
         self.plan = Plan(self.func, user.path_params, user.root, lifetime)
 
-    async def value(self, call: Call) -> Any:
+    async def value(self, asked: Call) -> Any:
         """What it returns or yields; None, and it is not called, if its arguments are wrong."""
-        if self.key in call.returned:
-            return call.returned[self.key]
-        known = len(call.errors)
-        arguments = await self.plan.arguments(call)
-        if len(call.errors) > known:
+        if self.key in asked.returned:
+            return asked.returned[self.key]
+        known = len(asked.errors)
+        arguments = await self.plan.arguments(asked)
+        if len(asked.errors) > known:
             return None
         if self.has_exit:
-            value = await enter(self.func, arguments, call.exits[self.lifetime])
+            value = await enter(self.func, arguments, asked.exits[self.lifetime])
         else:
-            value = await self.plan.run(arguments)
-        call.returned[self.key] = value
+            value = await call(self.func, **arguments)
+        asked.returned[self.key] = value
         return value

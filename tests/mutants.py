@@ -479,14 +479,14 @@ MUTANTS = [
     Mutant(
         "tasks that were added before an exception are dropped in silence",
         "plans.py",
-        "                await call.tasks.abandon(because)  # nobody will run them\n",
+        "                await asked.tasks.abandon(because)  # nobody will run them\n",
         "                pass\n",
         f"{ENDPOINTS}tasks_that_were_added_before_an_exception_are_logged_by_name_as_dropped",
     ),
     Mutant(
         "a dependency is called by everybody who asks",
         "plans.py",
-        "        if self.key in call.returned:\n",
+        "        if self.key in asked.returned:\n",
         "        if False:\n",
         f"{ENDPOINTS}a_dependency_is_called_once_a_request_whoever_asks",
     ),

@@ -1231,3 +1231,16 @@ async def test_pydantic_is_imported_for_typed_endpoints_alone_and_missed_with_a_
 @given(st.text("ab=&;#é ", max_size=12))
 def test_a_query_without_quoting_is_taken_apart_as_by_the_standard_library(query: str) -> None:
     assert QueryParams(query).multi_items() == parse_qsl(query, keep_blank_values=True)
+
+
+async def test_a_parameter_may_be_named_func() -> None:
+    app = MiniASGI()
+
+    @app.get("/")
+    def plain(func: int, args: int = 1) -> int:
+        return func + args
+
+    async with Client(app) as client:
+        reply = await client.get("/?func=2")
+
+    assert reply.json() == 3

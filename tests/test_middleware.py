@@ -10,6 +10,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from miniasgi import (
     BackgroundTask,
+    BackgroundTasks,
     HTTPException,
     Middleware,
     MiniASGI,
@@ -236,6 +237,48 @@ async def test_a_function_may_change_the_response_and_put_work_of_its_own_on_it(
 
     assert headers_of(messages)["x-seen"] == "7"
     assert order == ["task of the middleware"]
+
+
+async def test_a_function_that_answers_otherwise_drops_the_background_and_the_log_says_so(caplog):
+    def send_email():
+        pass
+
+    async def home(request):
+        return PlainTextResponse("home", background=BackgroundTask(send_email))
+
+    async def replace(request, call_next):
+        await call_next(request)
+        return PlainTextResponse("replaced")
+
+    sent = await call(MiniASGI(routes=[Route("/", home)], middleware=[Middleware(replace)]))
+
+    assert body_of(sent) == b"replaced"
+    [message] = caplog.messages
+    assert "background task 'send_email' will not run" in message
+    assert "replace returned another response" in message
+
+
+async def test_a_background_that_a_function_moves_to_another_response_is_not_dropped(caplog):
+    order = []
+
+    async def home(request):
+        return PlainTextResponse("home", background=BackgroundTask(order.append, "task"))
+
+    async def move(request, call_next):
+        response = await call_next(request)
+        return PlainTextResponse("moved", background=BackgroundTasks([response.background]))
+
+    await call(MiniASGI(routes=[Route("/", home)], middleware=[Middleware(move)]))
+
+    assert (order, caplog.messages) == (["task"], [])
+
+
+def test_a_plain_function_that_takes_call_next_is_refused_where_it_is_registered():
+    def forgot_async(request, call_next):
+        return call_next(request)
+
+    with pytest.raises(TypeError, match="forgot_async has to await call_next: make it an `async"):
+        MiniASGI().add_middleware(forgot_async)
 
 
 async def test_a_function_may_answer_by_itself():

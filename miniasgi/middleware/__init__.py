@@ -16,7 +16,7 @@ from typing import Any
 
 from miniasgi.concurrency import is_async_callable
 from miniasgi.requests import Request
-from miniasgi.responses import checked
+from miniasgi.responses import Response, checked
 
 
 class Middleware:
@@ -25,6 +25,9 @@ class Middleware:
     def __init__(self, cls: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         self.cls, self.args, self.kwargs = cls, args, kwargs
         self.is_function = is_async_callable(cls)
+        names = getattr(getattr(cls, "__code__", None), "co_varnames", ())
+        if names[:2] == ("request", "call_next") and not self.is_function:
+            raise TypeError(f"{cls.__qualname__} has to await call_next: make it an `async def`")
 
     def around(self, inner: Any) -> Any:
         """Wrap an application, or for a function the next ``request -> response``."""
@@ -32,7 +35,25 @@ class Middleware:
             return self.cls(inner, *self.args, **self.kwargs)
 
         async def respond(request: Request) -> Any:
-            response = await self.cls(request, inner, *self.args, **self.kwargs)
+            given: list[Any] = []
+
+            async def call_next(request: Request) -> Any:
+                given.append(await inner(request))
+                return given[-1]
+
+            response = await self.cls(request, call_next, *self.args, **self.kwargs)
+            for one in given:
+                await _abandon_if_dropped(one, response, self.cls)
             return checked(response, self.cls)
 
         return respond
+
+
+async def _abandon_if_dropped(given: Any, returned: Any, function: Callable[..., Any]) -> None:
+    background: Any = getattr(given, "background", None)
+    # Whatever else is returned may still hold it: another application, a background around it.
+    is_dropped = (
+        returned is not given and isinstance(returned, Response) and not returned.background
+    )
+    if is_dropped and hasattr(background, "abandon"):
+        await background.abandon(RuntimeError(f"{function.__qualname__} returned another response"))
