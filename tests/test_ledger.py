@@ -44,7 +44,7 @@ from demos.chapter import ledger
 from demos.chapter.c3_one_application import send_letter_async
 from demos.chapter.c43_a_task_on_record import run_on_record
 from demos.chapter.ledger import VERDICTS, claims, claims_in_chinese
-from demos.chapter.ledger_page import CHINESE, ENGLISH, ROOT, Language, page
+from demos.chapter.ledger_page import CHINESE, ENGLISH, Language, page
 from demos.scenario import all_names, chapter_names
 from miniasgi.events import listening, mark
 from miniasgi.testing import Client, Reply

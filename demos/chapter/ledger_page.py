@@ -4,6 +4,8 @@ Writes ``docs/ledger.md`` and ``docs/zh/ledger.md``, and prints the first. Both 
 same verdicts and proofs; a test holds that they are what is committed.
 """
 
+# ruff: noqa: RUF001 (the punctuation of Chinese is meant)
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +40,9 @@ ENGLISH = Language(
 
 The tutorial that this project grew from makes {count} claims about what happens after the response.
 Here they are in our words, with what was seen when they were tried. This page is made from
-[`demos/chapter/ledger.json`]({root}demos/chapter/ledger.json) by `python -m demos.chapter.ledger_page`.
-A proof is a scenario of the lab (`make demo`) or a test; where there is none, the reason stands in
-its place.
+[`demos/chapter/ledger.json`]({root}demos/chapter/ledger.json)
+by `python -m demos.chapter.ledger_page`. A proof is a scenario of the lab (`make demo`) or a test;
+where there is none, the reason stands in its place.
 """,
     verdicts={verdict: verdict for verdict in VERDICTS},
     meanings=VERDICTS,
@@ -56,7 +58,8 @@ CHINESE = Language(
 
 这个项目起源于一篇教程，它对“响应之后发生什么”作了 {count} 条断言。下面用我们自己的话逐条列出，
 并写明实际尝试时看到了什么。本页由
-[`demos/chapter/ledger.json`]({root}demos/chapter/ledger.json) 经 `python -m demos.chapter.ledger_page` 生成。
+[`demos/chapter/ledger.json`]({root}demos/chapter/ledger.json)
+经 `python -m demos.chapter.ledger_page` 生成。
 每条证明是实验室里的一个场景（`make demo`）或一个测试；没有证明的，写明理由。
 """,
     verdicts={
