@@ -131,14 +131,19 @@ class Runs:
         if run.is_over:
             return
         run.state = "running"
-        run.process = process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "demos.lab.child", *run.names),
-            cwd=ROOT,
-            stdin=asyncio.subprocess.PIPE,  # it ends when we do, however we end
-            stdout=asyncio.subprocess.PIPE,
-            limit=LONGEST_LINE,
-            start_new_session=True,  # Ctrl-C is for us; we end it
-        )
+        try:
+            run.process = process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "demos.lab.child", *run.names),
+                cwd=ROOT,
+                stdin=asyncio.subprocess.PIPE,  # it ends when we do, however we end
+                stdout=asyncio.subprocess.PIPE,
+                limit=LONGEST_LINE,
+                start_new_session=True,  # Ctrl-C is for us; we end it
+            )
+        except OSError as exc:
+            run.state, run.error = "failed", f"could not be started: {exc}"
+            run.wake()
+            return
         try:
             async with asyncio.timeout(SECONDS * len(run.names)):
                 await self._listen(run, process)

@@ -1,8 +1,9 @@
 """All SQL of the monitor: what is read of the jobs' rows, at ten rows and at a million.
 
 Rules of this file: its connections only read, and are the monitor's own, so that a look never
-stands in a worker's way; every query walks an index and is bounded: it counts within one index, or
-looks at no more than `LOOKED_THROUGH` rows; nothing is kept, all that a page shows is in the rows.
+stands in a worker's way (opening the file may repair its log, under the file's lock); every query
+walks an index: it counts within it, or looks at no more than `LOOKED_THROUGH` rows; nothing is
+kept, all that a page shows is in the rows.
 """
 
 import sqlite3
