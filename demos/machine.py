@@ -40,6 +40,7 @@ class Machine:
             "MINIASGI_BROKER": f"sqlite:///{self.folder / 'jobs.db'}",
         }
         self._began_at = 0
+        self.is_down = False  #: has its visitor seen the newest server end?
         self._workers: list[Worker] = []
         self._servers = [self._new_server(port)]
 
@@ -56,6 +57,7 @@ class Machine:
 
     def next_server(self) -> Server:
         """The server after the one that was killed."""
+        self.is_down = False
         self._servers.append(self._new_server())
         return self._servers[-1]
 
@@ -97,7 +99,7 @@ class Machine:
     def stop(self) -> Recording:
         for worker in self._workers:
             worker.wait()
-        if self.server.returncode != -signal.SIGKILL:  # else there is nothing to wait for
+        if self.server.returncode != -signal.SIGKILL and not self.is_down:  # else nothing is left
             self._servers[-1].stop()
         moments = (moment for moment in written(self.folder) if moment.at >= self._began_at)
         return Recording(moments)
@@ -204,12 +206,25 @@ class MachineVisitor(Visitor):
         """Wait until a process that kills itself is dead: this worker, or the server."""
         process = worker.process if worker else self._machine.server
         process.wait(STOPPING)
+        self._machine.is_down |= worker is None
         self.say(f"{worker.name if worker else 'server'} is dead")
 
-    def stop_server(self) -> None:
-        """SIGTERM."""
-        self.say("SIGTERM server")
-        self._machine.server.terminate()
+    def stop_server(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to stop, as an operator or Ctrl-C does."""
+        self.say(f"{sign.name} server")
+        self._machine.server.send_signal(sign)
+
+    def wait_until_refused(self) -> None:
+        """Wait until the server takes no new connection: it has begun to stop."""
+        until = time.monotonic() + STOPPING
+        while time.monotonic() < until:
+            try:
+                self.connect(noted=False).close()
+            except ConnectionRefusedError:
+                self.say("no new connection is taken")
+                return
+            self.rest(0.005)
+        raise TimeoutError("the server still takes connections")
 
     def start_server(self) -> None:
         """Another web server on the same machine; from now on requests go there."""

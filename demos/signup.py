@@ -12,6 +12,7 @@ same as a sign-up.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from demos.machine import MachineVisitor
 from miniasgi.queue import Task
@@ -20,10 +21,10 @@ from miniasgi.types import ASGIApp
 SendMail = Callable[[str], Awaitable[None]]
 
 
-def on_miniasgi(send_mail: Task) -> ASGIApp:
+def on_miniasgi(send_mail: Task, lifespan: Any = None) -> ASGIApp:
     from miniasgi import BackgroundTasks, JSONResponse, MiniASGI, Request
 
-    app = MiniASGI()
+    app = MiniASGI(lifespan=lifespan)
 
     @app.get("/signup/{to}")
     async def signup(request: Request) -> JSONResponse:
@@ -67,7 +68,7 @@ def on_fastapi(send_mail: SendMail) -> ASGIApp:
     return app
 
 
-def on_starlette_with_queue(send_mail: Task) -> ASGIApp:
+def on_starlette_with_queue(send_mail: Task, lifespan: Any = None) -> ASGIApp:
     from starlette.applications import Starlette
     from starlette.background import BackgroundTask
     from starlette.requests import Request
@@ -82,13 +83,14 @@ def on_starlette_with_queue(send_mail: Task) -> ASGIApp:
         result = await send_mail.adelay(request.path_params["to"])
         return JSONResponse({"job": result.id})
 
-    return Starlette(routes=[Route("/signup/{to}", signup), Route("/enqueue/{to}", enqueue)])
+    routes = [Route("/signup/{to}", signup), Route("/enqueue/{to}", enqueue)]
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
-def on_fastapi_with_queue(send_mail: Task) -> ASGIApp:
+def on_fastapi_with_queue(send_mail: Task, lifespan: Any = None) -> ASGIApp:
     from fastapi import BackgroundTasks, FastAPI
 
-    app = FastAPI()
+    app = FastAPI(lifespan=lifespan)
 
     @app.get("/signup/{to}")
     async def signup(to: str, tasks: BackgroundTasks) -> dict[str, str]:
