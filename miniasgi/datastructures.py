@@ -107,10 +107,14 @@ class QueryParams(MultiDict[str]):
     """A query string taken apart. Bytes that are not UTF-8 become U+FFFD, never an error."""
 
     def __init__(self, query: str | bytes = "") -> None:
-        from urllib.parse import parse_qsl  # on use: 10 ms of import
-
         text = query.decode("latin-1") if isinstance(query, bytes) else query
-        super().__init__(parse_qsl(text, keep_blank_values=True))
+        if "%" in text or "+" in text:
+            from urllib.parse import parse_qsl  # on use: 10 ms of import
+
+            super().__init__(parse_qsl(text, keep_blank_values=True))
+        else:  # nothing is quoted: 8 us less
+            pairs = [pair.partition("=") for pair in text.split("&") if pair]
+            super().__init__([(name, value) for name, _, value in pairs])
 
 
 # What may stand in a Host header; anything else could change the path or the authority of a URL.
