@@ -5,8 +5,9 @@ Run: ``python -m docs.read_along.build``, or ``make docs``. Stops with every pro
 
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from html.parser import HTMLParser
 from os.path import normpath
@@ -20,8 +21,9 @@ from docs.read_along import DOCS, ROOT, ReadAlong
 from docs.read_along.source import NotInSource, find, highlighted
 
 SITE = ROOT / "site"
-#: As in zensical.toml.
-EXTENSIONS = ["tables", "attr_list", "md_in_html", "toc", "pymdownx.superfences"]
+_CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["markdown_extensions"]
+#: What the site is rendered with, beside our own: names to settings.
+EXTENSIONS = {name: config for name, config in _CONFIG.items() if name != "docs.read_along"}
 _PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
@@ -42,7 +44,8 @@ def problems() -> Iterator[str]:
     for path in sorted(DOCS.rglob("*.md")):
         page = path.relative_to(DOCS).as_posix()
         try:
-            Markdown(extensions=[*EXTENSIONS, ReadAlong(page=page)]).convert(path.read_text())
+            extensions = [*EXTENSIONS, ReadAlong(page=page)]
+            Markdown(extensions=extensions, extension_configs=EXTENSIONS).convert(path.read_text())
         except NotInSource as exc:
             yield f"docs/{page}: {exc}"
 
@@ -64,12 +67,17 @@ class _Page(HTMLParser):
             self.links.append(link)
 
 
-def links(site: Path) -> Iterator[tuple[Path, str, Path, str]]:
+def _read(site: Path) -> dict[Path, _Page]:
+    """Every built page, parsed once."""
+    return {path: _Page(path) for path in sorted(site.rglob("*.html"))}
+
+
+def links(pages: Mapping[Path, _Page]) -> Iterator[tuple[Path, str, Path, str]]:
     """Of every built page: itself, what it says, the file and the fragment that this means."""
-    for path in sorted(site.rglob("*.html")):
+    for path, page in pages.items():
         if path.name == "404.html":
             continue  # it is shown for any address, and so its links are absolute
-        for link in _Page(path).links:
+        for link in page.links:
             name, _, fragment = link.partition("#")
             if "://" not in name and not name.startswith("mailto:"):
                 target = Path(normpath(path.parent / unquote(name))) if name else path
@@ -79,23 +87,21 @@ def links(site: Path) -> Iterator[tuple[Path, str, Path, str]]:
 
 def dead_links(site: Path) -> Iterator[str]:
     """Links to a file or to a fragment that is not there, and links to elsewhere by path."""
-    pages: dict[Path, _Page] = {}
-    for path, link, target, fragment in links(site):
+    pages = _read(site)
+    for path, link, target, fragment in links(pages):
         where = f"{path.relative_to(site)}: {link}"
         if link.startswith("/"):
             yield f"{where} is absolute: the site would not work below a prefix"
         elif not target.is_file():
             yield f"{where} leads to no file"
-        elif fragment and target.suffix == ".html":
-            page = pages.setdefault(target, _Page(target))
-            if fragment not in page.ids:
-                yield f"{where} leads to no such place"
+        elif fragment and target in pages and fragment not in pages[target].ids:
+            yield f"{where} leads to no such place"
 
 
 def write_sources(site: Path) -> None:
     """A page for every file of the project that a page leads to."""
     wanted: dict[str, set[str]] = defaultdict(set)
-    for _, _, target, fragment in links(site):
+    for _, _, target, fragment in links(_read(site)):
         if target.is_relative_to(site / "source"):
             name = target.relative_to(site / "source").as_posix().removesuffix(".html")
             wanted[name].add(fragment.partition(":")[2])
