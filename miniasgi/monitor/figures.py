@@ -232,13 +232,11 @@ class Watch:
 
     def _look(self, db: rows.Database) -> Snapshot:
         now = self._clock()
-        workers = self._workers(db)
-        names = sorted(
-            {self._queue, *rows.queues(db), *(worker.queue for worker in workers)} - {""}
-        )
+        owned, paused = rows.owned(db), rows.paused(db)
+        workers = self._workers(owned)
+        known = {self._queue, *paused, *(row["queue"] for row in owned), *rows.queues(db)}
+        names = sorted((known | {worker.queue for worker in workers}) - {""})
         self._window.look(db, names, now)
-        owned = rows.owned(db)
-        paused = rows.paused(db)
         queues = []
         for name in names:
             here = Counter(row["state"] for row in owned if row["queue"] == name)
@@ -261,10 +259,10 @@ class Watch:
         snapshot.alarms = self.watchman.judge(measured(snapshot), now)
         return snapshot
 
-    def _workers(self, db: rows.Database) -> list[WorkerFigures]:
+    def _workers(self, owned: list[rows.Row]) -> list[WorkerFigures]:
         """Those that live; and each process that has a job, though it may have died just now."""
         running: dict[str, list[dict[str, Any]]] = {}
-        for row in rows.owned(db):
+        for row in owned:
             running.setdefault(row["owner"], []).append(dict(row))
         alive = living(self._writer.directory, "worker")
         found = []
