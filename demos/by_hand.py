@@ -10,7 +10,7 @@ from miniasgi.types import Receive, Scope, Send
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
-        raise NotImplementedError("one request, and nothing else")
+        raise ValueError(f"this answers requests, not {scope['type']}")
     asked = await receive()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"Thank you for: " + asked["body"] + b"\n"})

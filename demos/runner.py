@@ -251,7 +251,7 @@ def _judge(
         name: scenario.observe(recordings[name]) if name in recordings else scenario.expected(name)
         for name in frameworks
     }
-    base = "fastapi" if scenario.is_absent("starlette") else "starlette"
+    base = scenario.base
     against = outcomes.get(base, scenario.expected(base))
     runs = [
         Run(

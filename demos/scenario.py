@@ -146,6 +146,11 @@ class Scenario:
         """Does this framework lack what the scenario is about?"""
         return self.expected(framework).startswith(NO_SUCH_THING)
 
+    @property
+    def base(self) -> str:
+        """Whom miniasgi is compared with: Starlette, or FastAPI where Starlette lacks the thing."""
+        return "fastapi" if self.is_absent("starlette") else "starlette"
+
     def sources(self, framework: str) -> list[Source]:
         """The scenario's own code for this framework, its decisive lines lit."""
         return sources(self.module.__name__, f"{framework}_app", self.card.lit)

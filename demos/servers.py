@@ -58,7 +58,7 @@ class Server:
     ) -> None:
         self.target = target
         self.framework = framework
-        listener = _listen(port)
+        listener = listen(port)
         self.port: int = listener.getsockname()[1]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in end)
         options = ["--fd", str(listener.fileno()), "--http", settings.http]
@@ -133,7 +133,7 @@ class Server:
         return " / ".join(said) or f"no answer in {STARTING:g} seconds"
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

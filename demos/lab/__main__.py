@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 
 from demos.lab.application import Lab
-from demos.servers import DemoError, _listen
+from demos.servers import DemoError, listen
 
 RECORDINGS = Path(__file__).parent.parent / "recordings" / "lab"
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=RECORDINGS, help="where recordings are kept")
     options = parser.parse_args(arguments)
     try:
-        listener = _listen(options.port)
+        listener = listen(options.port)
     except DemoError as exc:
         print(f"lab: {exc}", file=sys.stderr)
         return 2

@@ -30,6 +30,7 @@ from miniasgi import (
     StreamingResponse,
 )
 from miniasgi.timeline import Recording, chrome_trace
+from miniasgi.timeline.svg import STYLE
 
 HERE = Path(__file__).parent
 SITE = HERE.parent.parent / "site"
@@ -179,7 +180,7 @@ class Lab:
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name == "timeline.css":
-            return Response(pictures.style(), media_type="text/css")
+            return Response(STYLE, media_type="text/css")
         if name not in STATIC:
             raise HTTPException(404, "There is no such file.")
         text = (HERE / "static" / name).read_text(encoding="utf-8")

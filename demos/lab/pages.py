@@ -2,13 +2,12 @@
 
 import re
 import time
-from collections import Counter
 from functools import cache
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from demos.chapter.ledger import VERDICTS, Claim, claims
+from demos.chapter.ledger import VERDICTS, Claim, claims, counts
 from demos.lab import pictures
 from demos.lab.runs import Run
 from demos.lab.shelf import Entry, Shelf
@@ -81,7 +80,7 @@ def about(scenario: Scenario) -> dict[str, Any]:
         ],
         "runs": [],
         "guess": None,
-        "base": "FastAPI" if scenario.is_absent("starlette") else "Starlette",
+        "base": NAMES[scenario.base],
     }
 
 
@@ -109,8 +108,7 @@ def guessed(scenario: Scenario, entry: Entry) -> dict[str, Any] | None:
     answers, number = scenario.card.answers, entry["guess"]
     if number is None or not 0 <= number < len(answers):
         return None
-    base = "fastapi" if scenario.is_absent("starlette") else "starlette"
-    outcome = next(run["outcome"] for run in entry["runs"] if run["framework"] == base)
+    outcome = next(run["outcome"] for run in entry["runs"] if run["framework"] == scenario.base)
     right = [answer.words for answer in answers if answer.is_right(outcome)]
     is_right = answers[number].is_right(outcome)
     return {"words": answers[number].words, "is_right": is_right, "right": right}
@@ -156,8 +154,7 @@ def table(shelf: Shelf) -> list[dict[str, Any]]:
 
 def ledger(found: list[Claim]) -> dict[str, Any]:
     known = {scenario.name for scenario in scenarios()}
-    counts = Counter(claim.verdict for claim in found)
-    return {"claims": found, "known": known, "counts": counts, "verdicts": VERDICTS}
+    return {"claims": found, "known": known, "counts": counts(), "verdicts": VERDICTS}
 
 
 def crashes(shelf: Shelf) -> list[dict[str, Any]]:

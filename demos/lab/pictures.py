@@ -16,9 +16,9 @@ from pygments.lexers import PythonLexer
 from demos.card import Source
 from demos.scenario import NAMES
 from miniasgi.timeline import Moment, Recording, svg
+from miniasgi.timeline.svg import STYLE
 
 WIDE, NARROW = 1040, 348
-_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _DEFS = re.compile(r"<defs>.*?</defs>", re.DOTALL)
 
 
@@ -44,13 +44,7 @@ def timelines(runs: list[dict[str, Any]], title: str) -> list[dict[str, str]]:
 
 
 def _bare(picture: str) -> str:
-    return _DEFS.sub("", _STYLE.sub("", picture))
-
-
-def style() -> str:
-    """The style sheet that the bare pictures need."""
-    found = _STYLE.search(svg(Recording()))
-    return found[1] if found else ""
+    return _DEFS.sub("", picture.replace(f"<style>{STYLE}</style>", ""))
 
 
 def patterns() -> str:

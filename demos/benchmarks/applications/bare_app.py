@@ -70,7 +70,7 @@ WITH_ID = {path.removesuffix("/{id}") for _, path in ROUTES if path.endswith("/{
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
         # ASGI 3.0 lifespan spec, "Scope": to raise is to say that this scope is not supported.
-        raise NotImplementedError(scope["type"])
+        raise ValueError(f"this answers requests, not {scope['type']}")
     method, path = scope["method"], scope["path"]
     endpoint = STATIC.get((method, path))
     if endpoint is not None:
