@@ -379,7 +379,7 @@ SCOPES: dict[str, Scope] = {
     "bad host": http("/p", headers={"host": "a/b"}),
     "bad port": http("/p", headers={"host": "a:99999"}),
     "bad ipv6": http("/p", headers={"host": "[::::]"}),
-    "root path": http("/root/a", root_path="/root"),
+    "root path": http("/base/a", root_path="/base"),
     "path params": http("/", path_params={"a": 1}),
     "state": http("/", state={"a": 1}),
     "no client": http("/", client=None),
@@ -598,7 +598,7 @@ async def test_paths_are_routed_as_starlettes(method: str):
     theirs, ours = routed(STARLETTE), routed(MINIASGI)
 
     for path in PATHS:
-        for root_path in ("", "/root"):
+        for root_path in ("", "/base"):
             scope = http(root_path + path, method, root_path=root_path)
 
             expected = await said(theirs, dict(scope))

@@ -221,7 +221,7 @@ async def test_a_wrong_method_is_a_405_that_names_all_right_ones(path: str, allo
         ("/users/7/", "http://testserver:8000/users/7"),
         ("/mounted", "http://testserver:8000/mounted/"),
         ("/mounted/inside", "http://testserver:8000/mounted/inside/"),
-        ("/root/b", "http://testserver:8000/root/b/"),
+        ("/base/b", "http://testserver:8000/base/b/"),
         ("//evil.example/", None),
         ("/none/", None),
         ("//", None),
@@ -236,7 +236,7 @@ async def test_a_path_that_only_lacks_a_slash_or_has_one_too_many_is_redirected(
             Mount("/mounted", routes=[Route("/inside/", show)]),
         ]
     )
-    root_path = "/root" if asked.startswith("/root") else ""
+    root_path = "/base" if asked.startswith("/base") else ""
 
     messages = await call(app, http(asked, root_path=root_path))
 
@@ -278,10 +278,10 @@ async def test_a_mount_leaves_the_path_whole_and_grows_the_root_path():
     ("root_path", "path", "status"),
     [
         ("", "/a", 200),
-        ("/root", "/root/a", 200),
-        ("/root", "/a", 200),
-        ("/root", "/rooted/a", 404),
-        ("/root", "/root", 307),
+        ("/base", "/base/a", 200),
+        ("/base", "/a", 200),
+        ("/base", "/based/a", 404),
+        ("/base", "/base", 307),
     ],
 )
 async def test_a_root_path_is_taken_off_where_it_stands_whole(root_path, path, status):

@@ -213,7 +213,7 @@ async def test_a_file_that_is_no_database_is_503_and_says_no_more(queue: Queue) 
 
 def mounted_in_miniasgi(app: Any) -> Any:
     outer = MiniASGI()
-    outer.mount("/work/jobs", app)
+    outer.mount("/shop/jobs", app)
     return outer
 
 
@@ -221,14 +221,14 @@ def mounted_in_starlette(app: Any) -> Any:
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
-    return Starlette(routes=[Mount("/work/jobs", app)])
+    return Starlette(routes=[Mount("/shop/jobs", app)])
 
 
 def mounted_in_fastapi(app: Any) -> Any:
     from fastapi import FastAPI
 
     outer = FastAPI()
-    outer.mount("/work/jobs", app)
+    outer.mount("/shop/jobs", app)
     return outer
 
 
@@ -238,13 +238,13 @@ async def test_it_is_mounted_anywhere_and_its_links_lead_back(
 ) -> None:
     write("a/b?c", "failure", settled_at=1.0)
     async with Client(mounted(monitor(queue, TOKEN))) as client:
-        text = (await client.get("/work/jobs/")).text
+        text = (await client.get("/shop/jobs/")).text
         links = set(re.findall(r'(?:href|src|action)="(/[^"]+)"', text))
         statuses = {(await client.get(link.replace("&amp;", "&"))).status for link in links}
-        done = await client.post("/work/jobs/actions/retry", headers=BEARER, data={"id": "a/b?c"})
+        done = await client.post("/shop/jobs/actions/retry", headers=BEARER, data={"id": "a/b?c"})
 
     assert len(links) > 15
-    assert all(link.startswith("/work/jobs/") for link in links)
+    assert all(link.startswith("/shop/jobs/") for link in links)
     assert statuses == {200}
     assert done.json() == {"action": "retry", "count": 1}
 
