@@ -384,8 +384,9 @@ def test_an_application_serves_by_hand_and_shows_its_lanes() -> None:
         text=True,
     )
     try:
-        wait_for(lambda: asks(port, "/gate/open") == 204)
+        wait_for(lambda: asks(port, "/gate/close") == 204)
         status = asks(port, "/signup")
+        assert asks(port, "/gate/open") == 204  # a task at the gate is long enough to be named
     finally:
         command.terminate()
         _, err = command.communicate(timeout=30)
