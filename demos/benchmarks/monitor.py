@@ -1,19 +1,30 @@
-"""The monitor at a million rows: how long each page and each answer takes.
+"""The monitor at a million rows: how long each page takes, and what open pages cost the queue.
 
-The file is made anew, with a day's history. Requests are made in process, one after the other.
+The file is made anew, with a day's history. Pages are asked for in process, one after the other, at
+first by monitors that have seen nothing yet. Then a worker in another process empties a backlog, in
+turns with ten pages open (a stream of events each, and the page whenever it tells of a change) and
+with none; only the ratio of neighbouring turns is believed.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import random
+import socket
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
+
+import httpx
 
 from demos.benchmarks.report import environment, print_environment, table
+from miniasgi import MiniASGI
 from miniasgi.monitor import monitor
 from miniasgi.queue import Queue
 from miniasgi.queue.tasks import new_id
@@ -32,10 +43,21 @@ PATHS = (
     "/api/jobs?state=success",
     "/metrics",
 )
+PAGES = 10
+TURN = 4.0  #: seconds
 _COLUMNS = (
     "id, queue, task, arguments, state, priority, created_at, due_at, attempt, started_at,"
     "settled_at, result, error, traceback"
 )
+
+queue = Queue("mail", os.environ.get("BENCHMARK_FILE"), durability="process")
+app = MiniASGI(lifespan=queue.lifespan)
+app.mount("/jobs", monitor(queue))
+
+
+@queue.task
+async def send(to: str) -> str:
+    return "done"
 
 
 def fill(queue: Queue, rows: int) -> None:
@@ -56,43 +78,195 @@ def fill(queue: Queue, rows: int) -> None:
         arguments = json.dumps([[f"user{number}@example.com"], {}])
         return (new_id(at), "mail", "send", arguments, *waits, *moments, *told)
 
+    write(queue, (row(number) for number in range(rows)))
+
+
+def write(queue: Queue, rows: object) -> None:
     sql = f"insert into miniasgi_job ({_COLUMNS}) values ({', '.join('?' * 14)})"
-    for begin in range(0, rows, 50_000):
-        some = range(begin, min(begin + 50_000, rows))
-        queue.writer.run(lambda db, some=some: db.executemany(sql, map(row, some)))
+    queue.writer.run(lambda db: db.executemany(sql, rows))
 
 
-async def pages(queue: Queue, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each page, the look at the figures included where one is due."""
-    took: dict[str, list[float]] = {path: [] for path in PATHS}
+def fill_backlog(queue: Queue, rows: int) -> None:
+    """Jobs for the worker: what runs first, because it is more urgent."""
+    now = time.time()
+    nothing = (None,) * 5
+    jobs = (
+        (
+            new_id(now),
+            "mail",
+            "send",
+            '[["ada@example.com"], {}]',
+            "ready",
+            9,
+            now,
+            None,
+            0,
+            *nothing,
+        )
+        for _ in range(rows)
+    )
+    write(queue, jobs)
+
+
+# Pages
+
+
+async def pages(queue: Queue, rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Milliseconds of each page: by monitors that have seen nothing, and by one that has."""
+    took: dict[str, tuple[list[float], list[float]]] = {path: ([], []) for path in PATHS}
+    for path in PATHS:
+        for _ in range(5):
+            async with Client(monitor(queue)) as client:
+                took[path][0].append(await _milliseconds(client, path))
+            queue.close()  # the next one opens the file anew
     async with Client(monitor(queue)) as client:
-        await client.get("/")  # the first look has nothing to share
+        await client.get("/")
         for _ in range(rounds):
             for path in PATHS:
-                begin = time.perf_counter()
-                reply = await client.get(path, headers={"accept": "text/html"})
-                took[path].append((time.perf_counter() - begin) * 1e3)
-                assert reply.status == 200
-            await asyncio.sleep(0.3)
+                took[path][1].append(await _milliseconds(client, path))
+            await asyncio.sleep(0.1)
     return took
+
+
+async def _milliseconds(client: Client, path: str) -> float:
+    begin = time.perf_counter()
+    reply = await client.get(path, headers={"accept": "text/html"})
+    took = (time.perf_counter() - begin) * 1e3
+    assert reply.status == 200
+    return took
+
+
+# What they cost the queue
+
+
+async def turns(queue: Queue, rounds: int, *, mounted: bool) -> list[tuple[float, float]]:
+    """Jobs a second without and with open pages, turn about.
+
+    ``mounted``: the worker shares its process with the pages; else it has one of its own.
+    """
+    port = free_port()
+    base = f"http://127.0.0.1:{port}" + ("/jobs" if mounted else "")
+    serve = (
+        ["uvicorn", f"{__spec__.name}:app", "--port", str(port), "--log-level", "warning"]
+        if mounted
+        else ["miniasgi", "monitor", f"{__spec__.name}:queue", "--port", str(port)]
+    )
+    work = [] if mounted else [["miniasgi", "worker", f"{__spec__.name}:queue"]]
+    children = [
+        subprocess.Popen([sys.executable, "-m", *command], stderr=subprocess.DEVNULL)
+        for command in (serve, *work)
+    ]
+    try:
+        async with httpx.AsyncClient(base_url=base, timeout=30.0) as client:
+            await until_up(client)
+            seen = []
+            for _ in range(rounds):
+                closed = await per_second(queue)
+                async with open_pages(client):
+                    seen.append((closed, await per_second(queue)))
+            return seen
+    finally:
+        for child in children:
+            child.terminate()
+            child.wait()
+
+
+async def per_second(queue: Queue) -> float:
+    await asyncio.sleep(0.5)
+    begin, before = time.perf_counter(), waiting(queue)
+    await asyncio.sleep(TURN)
+    after, seconds = waiting(queue), time.perf_counter() - begin
+    assert after > 0, "the backlog is empty: give more --backlog"
+    return (before - after) / seconds
+
+
+def waiting(queue: Queue) -> int:
+    sql = "select count(*) from miniasgi_job where queue = 'mail' and state = 'ready'"
+    found: int = queue.writer.read(lambda db: db.execute(sql).fetchone()[0])
+    return found
+
+
+@asynccontextmanager
+async def open_pages(client: httpx.AsyncClient) -> AsyncIterator[None]:
+    pages = [asyncio.create_task(open_page(client)) for _ in range(PAGES)]
+    try:
+        yield
+    finally:
+        for page in pages:
+            page.cancel()
+        await asyncio.gather(*pages, return_exceptions=True)
+
+
+async def open_page(client: httpx.AsyncClient) -> None:
+    """What live.js does."""
+    await client.get("/")
+    while True:
+        async with client.stream("GET", "/live") as events:
+            async for line in events.aiter_lines():
+                if line.startswith("data:"):
+                    (await client.get("/")).raise_for_status()
+
+
+async def until_up(client: httpx.AsyncClient) -> None:
+    for _ in range(300):
+        try:
+            (await client.get("/api/workers")).raise_for_status()
+            return
+        except httpx.TransportError:
+            await asyncio.sleep(0.1)
+    raise OSError("the monitor does not come up")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m demos.benchmarks.monitor")
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=100, help="of each page")
+    parser.add_argument("--turns", type=int, default=6, help="with pages open, and without")
+    parser.add_argument("--backlog", type=int, default=500_000, help="jobs for these turns")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="monitor-") as folder:
-        queue = Queue("mail", f"sqlite:///{Path(folder) / 'jobs.db'}", durability="process")
+        where = f"sqlite:///{Path(folder) / 'jobs.db'}"
+        os.environ["BENCHMARK_FILE"] = where
+        queue = Queue("mail", where, durability="process")
         print(f"writing {options.rows:,} rows ...", file=sys.stderr)
         fill(queue, options.rows)
-        took = asyncio.run(pages(queue, options.rounds))
+        print_environment(environment(("miniasgi", "jinja2", "prometheus_client")))
+        print_pages(asyncio.run(pages(queue, options.rounds)))
+        for name, mounted in (("of its own", False), ("shared with the pages", True)):
+            fill_backlog(queue, options.backlog)
+            print_turns(name, asyncio.run(turns(queue, options.turns, mounted=mounted)))
         queue.close()
-    print_environment(environment(("miniasgi", "jinja2", "prometheus_client")))
-    rows = [(path, f"{median(ms):.1f} ms", f"{max(ms):.1f} ms") for path, ms in took.items()]
-    print(table(("page", "median", "slowest"), rows))
     return 0
+
+
+def print_pages(took: dict[str, tuple[list[float], list[float]]]) -> None:
+    rows = []
+    for path, (cold, warm) in took.items():
+        figures = (
+            max(cold),
+            median(warm),
+            quantiles(warm, n=100, method="inclusive")[98],
+            max(warm),
+        )
+        rows.append((path, *(f"{figure:.1f} ms" for figure in figures)))
+    print(table(("page", "first request, slowest of 5", "median", "p99", "slowest"), rows))
+
+
+def print_turns(process: str, seen: list[tuple[float, float]]) -> None:
+    print(f"\nJobs a second, the worker in a process {process}:\n")
+    rows = [
+        (f"{closed:,.0f}", f"{opened:,.0f}", f"{opened / closed - 1:+.1%}")
+        for closed, opened in seen
+    ]
+    rows.append(("median", "", f"{median(opened / closed for closed, opened in seen) - 1:+.1%}"))
+    print(table(("no page", f"{PAGES} pages open", "difference"), rows))
 
 
 if __name__ == "__main__":

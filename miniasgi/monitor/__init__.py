@@ -12,7 +12,7 @@ only package that imports both the web side and the queue.
 
 from miniasgi.monitor.alarms import Alarms, Change
 from miniasgi.queue import Queue
-from miniasgi.types import ASGIApp
+from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["Alarms", "Change", "monitor"]
 
@@ -30,12 +30,22 @@ def monitor(
     """
     from miniasgi.monitor.access import Access  # on use: the command line needs no templates
     from miniasgi.monitor.actions import Actions
-    from miniasgi.monitor.figures import Watch
+    from miniasgi.monitor.alarms import Memory, Watchman
+    from miniasgi.monitor.figures import Figures
+    from miniasgi.monitor.rows import Rows
     from miniasgi.monitor.site import Site
+    from miniasgi.monitor.watch import Watch
 
-    watch = Watch(queue.writer, queue.name, alarms)
-    actions = Actions(queue.writer, watch.rows)
-    app = Site(queue.name, watch, actions, Access(token), hide_arguments).app()
+    writer = queue.writer
+    watchman = Watchman(alarms, Memory(writer.directory / "alarms"))
+    watch = Watch(Figures(writer, queue.name).look, watchman)
+    queue.beside.append(watch.lifespan)
+    rows = Rows(writer)
+    app = Site(queue.name, watch, rows, Actions(writer, rows), Access(token), hide_arguments).app()
+
     # Not the application itself: Starlette looks for names of its own in a mounted one's routes,
-    # and does not know our NoMatchFound.
-    return app.__call__
+    # and does not know our NoMatchFound. Nor its bound method, which uvicorn takes for ASGI 2.
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return application

@@ -11,7 +11,7 @@ from functools import partial
 from miniasgi.concurrency import run_in_threadpool
 from miniasgi.exceptions import HTTPException
 from miniasgi.monitor import rows
-from miniasgi.monitor.figures import signature
+from miniasgi.monitor.groups import signature
 from miniasgi.monitor.rows import ENDED, Rows
 from miniasgi.queue import store
 from miniasgi.queue.writer import Writer

@@ -8,9 +8,16 @@ its limit does not ring at each turn. The state machine::
                  pending --not over--> ok
 """
 
+import fcntl
+import json
 import logging
+import os
+import weakref
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 logger = logging.getLogger("miniasgi.monitor")
@@ -48,33 +55,85 @@ class Alarms:
         return {name: limit for name, limit in named.items() if limit is not None}
 
 
-class Watchman:
-    """Remembers each alarm's state from one look to the next."""
+class Memory:
+    """Each alarm's state and since when: in a file, so that a restart does not forget it.
 
-    def __init__(self, alarms: Alarms) -> None:
+    All processes read it. Who has its lock writes it and tells of changes: nobody else does.
+    Without a path it is this object's alone.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._fd = -1
+        self._states: dict[str, tuple[str, float]] = {}
+
+    def read(self) -> dict[str, tuple[str, float]]:
+        # Half written, or another's folder: what was known before stands.
+        with suppress(OSError, ValueError, TypeError):
+            if self._path is not None and self._path.exists():
+                found = json.loads(self._path.read_bytes() or b"{}")
+                self._states = {
+                    name: (state, float(since)) for name, (state, since) in found.items()
+                }
+        return dict(self._states)
+
+    def write(self, states: dict[str, tuple[str, float]]) -> bool:
+        """False: another process does it, and tells."""
+        if self._path is not None and not self._is_ours(self._path):
+            return False
+        self._states = states
+        if self._fd >= 0:
+            content = json.dumps(states).encode()
+            os.pwrite(self._fd, content, 0)
+            os.ftruncate(self._fd, len(content))
+        return True
+
+    def _is_ours(self, path: Path) -> bool:
+        if self._fd < 0:
+            path.parent.mkdir(exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                return False
+            self._fd = fd
+            weakref.finalize(self, os.close, fd)
+        return True
+
+
+class Watchman:
+    """Judges alarms. ``call`` calls the hook: by default in a thread, in the changes' order."""
+
+    def __init__(
+        self,
+        alarms: Alarms,
+        memory: Memory | None = None,
+        call: Callable[..., object] | None = None,
+    ) -> None:
         self.alarms = alarms
-        self._states = {name: ("ok", 0.0) for name in alarms.limits()}  # and since when
+        self._memory = memory or Memory()
+        self._call = call or ThreadPoolExecutor(1, "miniasgi-alarms").submit
 
     def judge(self, measured: Mapping[str, float], now: float) -> list[dict[str, Any]]:
         """Each alarm's state now: ``name, state, value, limit, since``."""
-        told = []
+        states = self._memory.read()
+        told, changes = [], []
         for name, limit in self.alarms.limits().items():
-            value = measured[name]
-            before, since = self._states[name]
+            value = measured.get(name, 0.0)
+            before, since = states.get(name, ("ok", 0.0))
             state = self._next(before, value, limit, now - since)
             if state != before:
                 since = now
-                self._states[name] = (state, since)
-                self._tell(Change(name, state, before, value, limit))
+                changes.append(Change(name, state, before, value, limit))
+            states[name] = (state, since)
             told.append(
-                {
-                    "name": name,
-                    "state": state,
-                    "value": value,
-                    "limit": limit,
-                    "since": since or None,
-                }
+                {"name": name, "state": state, "value": value, "limit": limit}
+                | {"since": since or None}
             )
+        if changes and self._memory.write(states):
+            for change in changes:
+                self._tell(change)
         return told
 
     def _next(self, state: str, value: float, limit: float, lasts: float) -> str:
@@ -90,7 +149,11 @@ class Watchman:
         log = logger.warning if change.state == "firing" else logger.info
         log("alarm %s is %s: %g, the limit is %g", *change[:2], *change[3:])
         if self.alarms.on_change is not None:
-            try:
-                self.alarms.on_change(change)
-            except Exception:
-                logger.exception("the alarms' on_change failed")
+            self._call(_ring, self.alarms.on_change, change)
+
+
+def _ring(hook: Callable[[Change], object], change: Change) -> None:
+    try:
+        hook(change)
+    except Exception:
+        logger.exception("the alarms' on_change failed")

@@ -6,9 +6,10 @@ code is 1. That is what cron and Nagios want.
 
 import argparse
 import os
+import time
 from dataclasses import replace
 
-from miniasgi.monitor.alarms import Alarms
+from miniasgi.monitor.alarms import Alarms, Watchman
 from miniasgi.queue import commands
 
 
@@ -38,11 +39,11 @@ def status(options: argparse.Namespace) -> int:
     if not options.check:
         commands.status(options)
         return 0
-    from miniasgi.monitor.figures import Watch
+    from miniasgi.monitor.figures import Figures
 
-    writer = commands.writer_at(options.where)
-    watch = Watch(writer, "", replace(_alarms(options), patience=0.0))
-    alarms = watch.snapshot().alarms
+    seen = Figures(commands.writer_at(options.where), "").look(time.time())
+    watchman = Watchman(replace(_alarms(options), patience=0.0))
+    alarms = watchman.judge(seen.measured(), seen.at)
     commands.print_rows([{name: alarm[name] for name in _TOLD} for alarm in alarms], options.json)
     return int(any(alarm["state"] == "firing" for alarm in alarms))
 

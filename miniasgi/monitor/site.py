@@ -8,24 +8,23 @@ again when the figures have changed.
 
 import logging
 import time
-from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import anyio
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from miniasgi.applications import MiniASGI
 from miniasgi.concurrency import run_in_threadpool
 from miniasgi.exceptions import HTTPException
-from miniasgi.monitor import lane, rows, words
+from miniasgi.monitor import lane, rows, shell
 from miniasgi.monitor.access import Access
 from miniasgi.monitor.actions import Actions
-from miniasgi.monitor.figures import Snapshot, Watch
+from miniasgi.monitor.figures import Snapshot
+from miniasgi.monitor.rows import Rows
+from miniasgi.monitor.watch import Watch
 from miniasgi.queue import QueueUnavailable
 from miniasgi.requests import Request
 from miniasgi.responses import (
@@ -35,62 +34,47 @@ from miniasgi.responses import (
     Response,
     StreamingResponse,
 )
-from miniasgi.timeline.svg import STYLE
 
 logger = logging.getLogger("miniasgi.monitor")
 
-PAGES = Path(__file__).parent / "pages"
 #: A stream of events ends after so many seconds, and the browser opens another: a server that is
 #: asked to stop waits for every response.
 STREAM = 10.0
-_FILES = {
-    name: ((PAGES / name).read_bytes(), kind)
-    for name, kind in (("style.css", "text/css"), ("live.js", "text/javascript"))
-}
-_VERSION = sha256(b"".join(content for content, _ in _FILES.values())).hexdigest()[:12]
-_PICTURE = b64encode(sha256(STYLE.encode()).digest()).decode()
-_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; connect-src 'self'; "
-        f"style-src 'self' 'sha256-{_PICTURE}'; "
-        "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-    "cache-control": "no-store",
-}
 Data = dict[str, Any]
 
 
 class Site:
     """The monitor of one queue's file."""
 
-    def __init__(self, queue: str, watch: Watch, actions: Actions, access: Access, hide: bool):
+    def __init__(
+        self,
+        queue: str,
+        watch: Watch[Snapshot],
+        file: Rows,
+        actions: Actions,
+        access: Access,
+        hide: bool,
+    ) -> None:
         self.queue = queue
         self.watch = watch
+        self.file = file
         self.actions = actions
         self.access = access
         self.hide = hide
-        self.templates = Environment(
-            loader=FileSystemLoader(PAGES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self.templates.filters |= words.FILTERS
-        self.templates.globals |= {"states": rows.STATES, "version": _VERSION}
+        self._rendered: tuple[object, dict[object, bytes]] = (None, {})
+        self.templates = shell.templates()
 
     def app(self) -> MiniASGI:
         """The application, to be served or mounted."""
         app = MiniASGI(
+            lifespan=self.watch.lifespan,
             exception_handlers={
                 HTTPException: self.refused,
                 QueueUnavailable: self.unavailable,
                 Exception: self.failed,
-            }
+            },
         )
-        app.add_middleware(_with_headers)
+        app.add_middleware(shell.with_headers)
         for path, view, page in (
             ("/", self.overview, "overview"),
             ("/queues", self.overview, "queues"),
@@ -101,8 +85,8 @@ class Site:
         ):
             app.get(path, name=page)(self._page(page, view))
             app.get(f"/api{path}" if page != "overview" else "/api/overview")(self._json(view))
-        for path in _FILES:
-            app.get(f"/{path}")(_file(path))
+        for path in shell.FILES:
+            app.get(f"/{path}")(shell.file(path))
         app.get("/live")(self.live)
         app.get("/metrics")(self.metrics)
         app.get("/confirm/{action}")(self.confirm)
@@ -116,7 +100,7 @@ class Site:
 
     async def overview(self, request: Request) -> Data:
         """All figures."""
-        return (await self.snapshot()).as_dict()
+        return (await self.watch.asnapshot()).plain
 
     async def jobs(self, request: Request) -> Data:
         """Some jobs, and where the next are: ``queue, state, task, text, after``."""
@@ -151,15 +135,8 @@ class Site:
             raise HTTPException(404, "There is no such job. It may have been pruned.")
         return lane.job(row, hide=self.hide)
 
-    async def snapshot(self) -> Snapshot:
-        return (
-            await run_in_threadpool(self.watch.snapshot)
-            if self.watch.is_old
-            else self.watch.snapshot()
-        )
-
     async def read(self, work: Callable[[rows.Database], Any]) -> Any:
-        return await run_in_threadpool(self.watch.rows.read, work)
+        return await run_in_threadpool(self.file.read, work)
 
     # Answers
 
@@ -176,14 +153,27 @@ class Site:
         async def answer(request: Request) -> Response:
             return await self.render(request, name, await view(request))
 
-        return answer
+        async def shared(request: Request) -> Response:
+            """All who look at the same figures get the same page."""
+            snapshot, word = await self.watch.asnapshot(), self.access.word(request)
+            if snapshot is not self._rendered[0]:
+                self._rendered = snapshot, {}
+            key, pages = (name, request["path"], word), self._rendered[1]
+            if request.url.query or key not in pages:
+                reply = await answer(request)
+                if request.url.query:
+                    return reply
+                pages[key] = reply.body
+            return HTMLResponse(pages[key])
+
+        return shared if view == self.overview else answer
 
     async def render(
         self, request: Request, name: str, data: Data, status_code: int = 200
     ) -> Response:
         """A page; what every page shows beside its data: where it is, alarms, who is signed in."""
         base = request.get("root_path", "")
-        snapshot = await self.snapshot()
+        snapshot = await self.watch.asnapshot()
         given = {
             "page": name,
             "base": base,
@@ -222,7 +212,7 @@ class Site:
     async def metrics(self, request: Request) -> Response:
         from miniasgi.monitor.metrics import metrics
 
-        return metrics(await self.snapshot())
+        return metrics(await self.watch.asnapshot())
 
     async def live(self, request: Request) -> Response:
         """Server-sent events: a version, whenever the figures (or one job) are another."""
@@ -230,7 +220,7 @@ class Site:
 
         async def version() -> str:
             try:
-                return str(await self._job(id)) if id else (await self.snapshot()).version
+                return str(await self._job(id)) if id else (await self.watch.asnapshot()).version
             except HTTPException:
                 return "gone"
 
@@ -296,19 +286,3 @@ class Site:
 def _link(base: str, path: str, query: Data) -> str:
     given = {name: value for name, value in query.items() if value not in (None, "")}
     return base + path + (f"?{urlencode(given)}" if given else "")
-
-
-def _file(name: str) -> Callable[..., Any]:
-    content, kind = _FILES[name]
-
-    async def file(request: Request) -> Response:
-        return Response(content, headers={"cache-control": "max-age=31536000"}, media_type=kind)
-
-    return file
-
-
-async def _with_headers(request: Request, call_next: Callable[..., Any]) -> Any:
-    response = await call_next(request)
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response

@@ -16,7 +16,12 @@ import copy
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial, update_wrapper
@@ -196,6 +201,8 @@ class Queue:
         self.name = name
         self.broker = broker or os.environ.get("MINIASGI_BROKER", "sqlite:///miniasgi-jobs.db")
         self.tasks: dict[str, Task[Any]] = {}
+        #: What `lifespan` opens beside the worker: a monitor puts its watch here.
+        self.beside: list[Callable[[], AbstractAsyncContextManager[object]]] = []
         self.engine: Engine
         embedded = partial(
             EmbeddedEngine,
@@ -292,7 +299,9 @@ class Queue:
 
         Runs a worker of an embedded queue. Celery's are processes of their own.
         """
-        async with self.engine.lifespan():
+        async with AsyncExitStack() as opened:
+            for open in (self.engine.lifespan, *self.beside):
+                await opened.enter_async_context(open())
             yield
 
     def transaction(self) -> AbstractContextManager[Connection]:

@@ -1,13 +1,17 @@
 """Every figure, against a history that is known."""
 
 import math
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
-from miniasgi.monitor import Alarms, figures
-from miniasgi.monitor.figures import Watch, signature
+from miniasgi.monitor import Alarms, recent
+from miniasgi.monitor.alarms import Watchman
+from miniasgi.monitor.figures import Figures, Snapshot
+from miniasgi.monitor.groups import signature
+from miniasgi.monitor.watch import Watch
 from miniasgi.queue import JobFailed, Queue
 from miniasgi.queue.owners import Owner
 
@@ -16,8 +20,8 @@ BEGIN = NOW - 295.0  # of the first of 30 steps
 Write = Callable[..., None]
 
 
-def watch(queue: Queue, now: float = NOW) -> Watch:
-    return Watch(queue.writer, queue.name, Alarms(), clock=lambda: now)
+def watch(queue: Queue, clock: Callable[[], float] = lambda: NOW) -> Watch[Snapshot]:
+    return Watch(Figures(queue.writer, queue.name).look, Watchman(Alarms()), clock)
 
 
 def test_an_empty_file_has_one_queue_and_no_figures(queue: Queue) -> None:
@@ -92,9 +96,9 @@ def test_the_last_five_minutes_are_measured(queue: Queue, write: Write) -> None:
 def test_what_ends_later_is_added_and_what_is_too_old_goes(
     queue: Queue, write: Write, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(figures, "FEW", few)  # 0: only the newest steps are read again
+    monkeypatch.setattr(recent, "FEW", few)  # 0: only the newest steps are read again
     clock = [NOW]
-    seen = Watch(queue.writer, "mail", Alarms(), clock=lambda: clock[0])
+    seen = watch(queue, lambda: clock[0])
 
     def looked() -> tuple[int, int]:
         seen.forget()
@@ -185,7 +189,7 @@ async def test_figures_are_those_of_jobs_that_were_really_run(queue: Queue) -> N
         for result in results:
             with suppress(JobFailed):
                 await result.aget()
-    seen = Watch(queue.writer, "mail", Alarms()).snapshot()
+    seen = Figures(queue.writer, "mail").look(time.time())
 
     assert (seen.recent.success, seen.recent.failure) == (9, 3)
     assert seen.recent.p99 is not None and math.isfinite(seen.recent.p99)

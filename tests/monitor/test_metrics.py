@@ -1,7 +1,11 @@
 """The metrics, read back by Prometheus's own parser; and what the command line says."""
 
+import json
+import os
+import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +63,33 @@ def test_a_check_exits_1_when_an_alarm_fires(queue: Queue, write: Write) -> None
     assert fine[0] == 0
     assert fires[0] == 1 and '"name": "backlog", "state": "firing", "value": 3' in fires[1]
     assert no_file[0] == 2 and "there is no file" in no_file[1]
+
+
+def test_the_command_serves_the_pages_of_a_queue(
+    queue: Queue, write: Write, tmp_path: Path
+) -> None:
+    write("waits", "ready")
+    queue.close()
+    (tmp_path / "shop.py").write_text(f"import miniasgi.queue\nqueue = miniasgi.queue.{queue!r}\n")
+    command = [sys.executable, "-m", "miniasgi", "monitor", "shop:queue", "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        [*command, "--backlog", "0"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as serving:
+        assert serving.stderr is not None
+        said = iter(serving.stderr.readline, "")
+        address = next(found[0] for line in said if (found := re.search(r"http://[\d.:]+", line)))
+        with urllib.request.urlopen(f"{address}/api/queues", timeout=20) as reply:
+            figures = json.load(reply)
+        serving.terminate()
+        serving.communicate()
+
+    assert figures["queues"][0]["jobs"]["ready"] == 1
+    assert figures["alarms"][0]["state"] == "pending"
 
 
 def test_the_command_line_needs_neither_templates_nor_metrics_until_it_serves(
