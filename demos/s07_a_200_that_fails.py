@@ -28,7 +28,7 @@ card = Card(
     part="4.1",
     threads=("fastapi/fastapi#2505", "fastapi/fastapi#14599"),
     decisive={
-        "miniasgi": ("miniasgi.middleware.errors:ServerErrorMiddleware.answer",),
+        "miniasgi": ("miniasgi.middleware.errors:ErrorMiddleware.answer",),
         "starlette": ("uvicorn.protocols.http.h11_impl:RequestResponseCycle.run_asgi",),
     },
 )

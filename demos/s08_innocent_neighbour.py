@@ -30,7 +30,7 @@ card = Card(
     threads=("encode/uvicorn#3153",),
     decisive={
         "miniasgi": (
-            "miniasgi.middleware.errors:ServerErrorMiddleware.answer",
+            "miniasgi.middleware.errors:ErrorMiddleware.answer",
             "miniasgi.middleware.errors:_contain",
         ),
         "starlette": ("uvicorn.protocols.http.h11_impl:RequestResponseCycle.run_asgi",),

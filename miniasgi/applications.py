@@ -16,8 +16,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from miniasgi.concurrency import BackgroundThreads, threads_here
 from miniasgi.datastructures import State
 from miniasgi.middleware import Middleware
-from miniasgi.middleware.errors import ServerErrorMiddleware
-from miniasgi.middleware.exceptions import ExceptionMiddleware, Handlers, response_to
+from miniasgi.middleware.errors import ErrorMiddleware, Handlers, last_resort, response_to
 from miniasgi.requests import MAX_BODY_SIZE, Request
 from miniasgi.responses import checked
 from miniasgi.routing import BaseRoute, Find, Lifespan, Methods, Mount, Route, Router, Routes
@@ -68,7 +67,7 @@ class MiniASGI:
         self._threads = threads_here.get()
         if background_threads != self._threads.limit:
             self._threads = BackgroundThreads(background_threads)
-        self._errors: ServerErrorMiddleware | None = None  # the stack, once it is built
+        self._errors: ErrorMiddleware | None = None  # the stack, once it is built
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request: find the endpoint, await its response, send it, run what comes after."""
@@ -154,7 +153,7 @@ class MiniASGI:
         """The path of a named route. Raises NoMatchFound."""
         return self.router.url_path_for(name, **path_params)
 
-    def _build(self) -> ServerErrorMiddleware:
+    def _build(self) -> ErrorMiddleware:
         """From the inside: endpoint, exceptions, functions, ASGI middleware, errors."""
         handlers = dict(self.exception_handlers)
         by_status, by_class = handlers.pop(500, None), handlers.pop(Exception, None)
@@ -165,11 +164,12 @@ class MiniASGI:
             wrappers.append(Middleware(_with_threads, self._threads))
 
         self._find = self.router.find = _composed(self.router.find, handlers, functions)
-        app: ASGIApp = ExceptionMiddleware(self.router, handlers)
+        app: ASGIApp = ErrorMiddleware(self.router, handlers)
         for middleware in reversed(wrappers):
             app = middleware.around(app)
         self._is_wrapped = bool(wrappers)
-        self._errors = ServerErrorMiddleware(app, handlers, by_status or by_class, self.debug)
+        own = None if self.debug else by_status or by_class
+        self._errors = ErrorMiddleware(app, handlers, own or last_resort(self.debug))
         return self._errors
 
 

@@ -24,8 +24,6 @@ from miniasgi.requests import Request
 Respond: TypeAlias = Callable[[Request], Awaitable[Any]]
 Endpoint: TypeAlias = Callable[..., Any]
 
-_CO_VARARGS = 0x04  # inspect.CO_VARARGS; inspect itself takes 16 ms to import
-
 
 def responder(
     endpoint: Endpoint, path_params: Collection[str] = (), status_code: int | None = None
@@ -42,26 +40,11 @@ def responder(
 
 
 def _takes_request_alone(endpoint: Endpoint, path_params: Collection[str]) -> bool:
-    parameters = _parameters(endpoint)
-    name, annotation = next(iter(parameters.items()), ("", ""))
-    is_request = getattr(annotation, "__name__", annotation) in (None, "Any", "Request")
-    return len(parameters) == 1 and is_request and name not in path_params
+    from inspect import signature  # on use: 16 ms of import, unless asyncio has paid them
 
-
-def _parameters(endpoint: Endpoint) -> dict[str, Any]:
-    """Annotations by name, or None; ``*args``, which old decorators have, goes by no name."""
-    code = getattr(endpoint, "__code__", None)
-    if code is not None and not hasattr(endpoint, "__wrapped__"):
-        end = code.co_argcount + code.co_kwonlyargcount
-        names = code.co_varnames[hasattr(endpoint, "__self__") : end]
-        names += ("",) * bool(code.co_flags & _CO_VARARGS)
-        return {name: endpoint.__annotations__.get(name) for name in names}
-    from inspect import Parameter, signature
-
-    found: dict[str, Any] = {}
-    for name, one in signature(endpoint).parameters.items():
-        if one.kind is Parameter.VAR_POSITIONAL:
-            found[""] = None
-        elif one.kind is not Parameter.VAR_KEYWORD:
-            found[name] = None if one.annotation is Parameter.empty else one.annotation
-    return found
+    parameters = signature(endpoint).parameters.values()
+    wanted = [one for one in parameters if one.kind.name != "VAR_KEYWORD"]  # as in old decorators
+    if len(wanted) != 1 or wanted[0].name in path_params or wanted[0].kind.name == "KEYWORD_ONLY":
+        return False
+    annotation = wanted[0].annotation
+    return getattr(annotation, "__name__", annotation) in ("_empty", "Any", "Request")

@@ -1,7 +1,8 @@
-"""HTML forms: python-multipart parses, here its parts become text and files.
+"""HTML forms: names and values, taken from the body as it was sent.
 
-``application/x-www-form-urlencoded`` and ``multipart/form-data``; any other content type is an
-empty form, as in Starlette. A form that cannot be parsed is the client's mistake: a 400.
+``application/x-www-form-urlencoded`` is read by the standard library, ``multipart/form-data``
+(forms with files) by python-multipart; any other content type is an empty form, as in Starlette.
+A form that cannot be parsed is the client's mistake: a 400.
 
 Source: python-multipart, ``FormParser``; RFC 7578.
 """
@@ -16,7 +17,7 @@ from miniasgi.exceptions import HTTPException
 # Left out: uploads on disk (Starlette: UploadFile). A form is in memory, below max_body_size; read
 # what is larger with request.stream().
 
-FORM_TYPES = ("multipart/form-data", "application/x-www-form-urlencoded")
+URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
 class UploadFile:
@@ -42,37 +43,40 @@ class FormData(MultiDict[str | UploadFile]):
 
 def parse_form(content_type: str, body: bytes, max_fields: int) -> FormData:
     """The form in ``body``. Raises HTTPException 400, saying what is wrong."""
+    kind = content_type.partition(";")[0].strip().lower()
     try:
-        from python_multipart.exceptions import FormParserError
+        if kind == URLENCODED:
+            if body.count(b"&") >= max_fields:
+                raise ValueError(f"more than {max_fields} fields")
+            return FormData(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
+        if kind == MULTIPART:
+            return FormData(_parts(content_type, body, max_fields))
+    except ValueError as exc:  # python-multipart's errors are such, too
+        raise HTTPException(400, f"The form cannot be parsed: {exc}") from exc
+    return FormData()
+
+
+def _parts(content_type: str, body: bytes, max_fields: int) -> list[tuple[str, str | UploadFile]]:
+    try:
         from python_multipart.multipart import FormParser, parse_options_header
     except ModuleNotFoundError:
-        raise RuntimeError("forms need python-multipart: pip install 'miniasgi[forms]'") from None
+        hint = "forms with files need python-multipart: pip install 'miniasgi[forms]'"
+        raise RuntimeError(hint) from None
 
     items: list[tuple[str, str | UploadFile]] = []
 
-    def count(fields: int) -> None:
-        if fields > max_fields:
-            raise FormParserError(f"more than {max_fields} fields")
-
     def add(part: Any) -> None:
-        count(len(items) + 1)
+        if len(items) == max_fields:
+            raise ValueError(f"more than {max_fields} fields")
         value = UploadFile(part) if hasattr(part, "file_object") else _decode(part.value)
         items.append((_decode(part.field_name), value))
 
-    kind, options = parse_options_header(content_type)
+    boundary = parse_options_header(content_type)[1].get(b"boundary")
     in_memory = {"MAX_MEMORY_FILE_SIZE": float("inf")}
-    try:
-        if kind == b"application/x-www-form-urlencoded":
-            count(body.count(b"&") + 1)
-            return FormData(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
-        if kind == b"multipart/form-data":
-            boundary = options.get(b"boundary")
-            parser = FormParser(kind.decode(), add, add, None, boundary, None, in_memory)
-            parser.write(body)
-            parser.finalize()
-    except (FormParserError, ValueError) as exc:
-        raise HTTPException(400, f"The form cannot be parsed: {exc}") from exc
-    return FormData(items)
+    parser = FormParser(MULTIPART, add, add, None, boundary, None, in_memory)
+    parser.write(body)
+    parser.finalize()
+    return items
 
 
 def _decode(raw: bytes | None) -> str:

@@ -147,13 +147,14 @@ class Request(Mapping[str, Any]):
     async def form(self, *, max_fields: int = 1000) -> Any:
         """The body as a `miniasgi.forms.FormData`. Raises HTTPException 400 and 413.
 
-        ``max_fields`` counts files as well. Needs python-multipart.
+        ``max_fields`` counts files as well; for files python-multipart must be installed.
         """
-        from miniasgi.forms import FORM_TYPES, parse_form
+        from miniasgi.forms import MULTIPART, URLENCODED, parse_form
 
         if "_form" not in self.__dict__:
             content_type = self.headers.get("content-type", "")
-            body = await self.body() if content_type.lower().startswith(FORM_TYPES) else b""
+            is_form = content_type.lower().startswith((URLENCODED, MULTIPART))
+            body = await self.body() if is_form else b""
             self._form = await run_in_threadpool(parse_form, content_type, body, max_fields)
         return self._form
 

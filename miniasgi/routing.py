@@ -184,7 +184,8 @@ class _Table:
     """The routes, arranged so that `Router.find` asks few of them. Built once, then only read."""
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        self.static: dict[str, dict[str, BaseRoute]] = {}
+        self.static: dict[tuple[str, str], BaseRoute] = {}  # by path and method
+        self._methods = {method for route in routes for method in route.methods}
         self._own: dict[str, list[tuple[int, BaseRoute]]] = {}
         self._merged: dict[str, list[BaseRoute]] = {}
         self._longest = 0
@@ -193,7 +194,7 @@ class _Table:
             earlier = self._above(route.path)
             if route.is_static and all(one.match(route.path) is None for one in earlier):
                 for method in route.methods:
-                    self.static.setdefault(route.path, {}).setdefault(method, route)
+                    self.static.setdefault((route.path, method), route)
             else:
                 beginning = route.path.partition("{")[0].rpartition("/")[0] + "/"
                 self._own.setdefault(beginning, []).append((number, route))
@@ -211,6 +212,12 @@ class _Table:
                 return self._merged.setdefault(beginning, self._above(beginning))
             end = path.rfind("/", 0, end - 1) + 1
         return []
+
+    def allowed(self, path: str) -> set[str]:
+        """The methods that this path answers; a `Mount` answers any, told as ``*``."""
+        static = {method for method in self._methods if (path, method) in self.static}
+        matching = [route for route in self.candidates(path) if route.match(path) is not None]
+        return static.union(*(route.methods or "*" for route in matching))
 
     def _above(self, path: str) -> list[BaseRoute]:
         ends = [i + 1 for i, character in enumerate(path) if character == "/"]
@@ -250,11 +257,11 @@ class Router:
         path, method = scope["path"], scope["method"]
         if scope.get("root_path"):
             path = _below_root(scope["root_path"], path)
-        by_method = table.static.get(path)
-        if by_method is not None and method in by_method:
-            route = scope["route"] = by_method[method]
-            scope["endpoint"] = route.endpoint
-            return route.respond
+        static = table.static.get((path, method))
+        if static is not None:
+            scope["route"] = static
+            scope["endpoint"] = static.endpoint
+            return static.respond
         for route in table.candidates(path):
             if method in route.methods or not route.methods:
                 params = route.match(path)
@@ -264,11 +271,11 @@ class Router:
         return self._miss(table, path, scope)
 
     def _miss(self, table: _Table, path: str, scope: Scope) -> Respond:
-        allowed = _allowed(table, path)
+        allowed = table.allowed(path)
         if allowed:
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
         other = path.rstrip("/") if path.endswith("/") else path + "/"
-        if not self.redirect_slashes or not other or not _allowed(table, other):
+        if not self.redirect_slashes or not other or not table.allowed(other):
             raise HTTPException(404)
 
         async def redirect(request: Request) -> Any:
@@ -304,11 +311,6 @@ class Router:
 def _below_root(root_path: str, path: str) -> str:
     below = path.removeprefix(root_path)
     return below if below[:1] in ("", "/") else path
-
-
-def _allowed(table: _Table, path: str) -> set[str]:
-    matching = [route for route in table.candidates(path) if route.match(path) is not None]
-    return set(table.static.get(path, ())).union(*(route.methods or {"*"} for route in matching))
 
 
 async def _run_lifespan(

@@ -24,7 +24,6 @@ CORE = [
     "files.py",
     "routing.py",
     "middleware/__init__.py",
-    "middleware/exceptions.py",
     "middleware/errors.py",
     "applications.py",
 ]

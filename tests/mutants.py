@@ -141,12 +141,21 @@ MUTANTS = [
     Mutant(
         "a function middleware loses the background",
         "middleware/__init__.py",
-        "            return checked(response, self.cls)\n",
+        "            return response\n\n        return respond\n",
         """\
             response.background = None
-            return checked(response, self.cls)
+            return response
+
+        return respond
 """,
         EVERY_KIND,
+    ),
+    Mutant(
+        "a function middleware that raises drops the background in silence",
+        "middleware/__init__.py",
+        "                await _abandon(given, because)\n",
+        "",
+        "test_middleware.py::test_a_function_that_raises_drops_the_background_and_the_log_says_so",
     ),
     # The end of a large body
     Mutant(
@@ -272,8 +281,8 @@ MUTANTS = [
     Mutant(
         "half a response is taken for a whole one",
         "middleware/errors.py",
-        'last["type"] == "http.response.body" and not last.get("more_body"):',
-        'last["type"] == "http.response.body":',
+        'last["type"] == "http.response.body" and not last.get("more_body")',
+        'last["type"] == "http.response.body"',
         "test_middleware.py::test_an_error_in_mid_stream_is_raised_on_and_nothing_more_is_sent",
     ),
     Mutant(
@@ -285,7 +294,7 @@ MUTANTS = [
     ),
     Mutant(
         "the handler of the farthest class answers",
-        "middleware/exceptions.py",
+        "middleware/errors.py",
         "keys = (status_code, *type(exc).__mro__)",
         "keys = (status_code, *reversed(type(exc).__mro__))",
         "test_order.py::test_the_handler_of_the_nearest_class_answers",
@@ -350,7 +359,7 @@ MUTANTS = [
     ),
     Mutant(
         "a plain error handler runs on the event loop",
-        "middleware/exceptions.py",
+        "middleware/errors.py",
         "return checked(await call(handler, request, exc), handler)",
         "return checked(handler(request, exc), handler)",
         "test_order.py::test_a_plain_error_handler_runs_in_a_thread",

@@ -258,6 +258,25 @@ async def test_a_function_that_answers_otherwise_drops_the_background_and_the_lo
     assert "replace returned another response" in message
 
 
+async def test_a_function_that_raises_drops_the_background_and_the_log_says_so(caplog):
+    def send_email():
+        pass
+
+    async def home(request):
+        return PlainTextResponse("home", background=BackgroundTask(send_email))
+
+    async def refuse(request, call_next):
+        await call_next(request)
+        raise HTTPException(403, "not you")
+
+    sent = await call(MiniASGI(routes=[Route("/", home)], middleware=[Middleware(refuse)]))
+
+    assert (sent[0]["status"], body_of(sent)) == (403, b"not you")
+    assert caplog.messages == [
+        "background task 'send_email' will not run: HTTPException(403, 'not you')"
+    ]
+
+
 async def test_a_background_that_a_function_moves_to_another_response_is_not_dropped(caplog):
     order = []
 

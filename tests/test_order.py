@@ -36,7 +36,7 @@ from miniasgi import (
     StreamingResponse,
 )
 from miniasgi.events import listening, mark
-from miniasgi.middleware.exceptions import Handlers
+from miniasgi.middleware.errors import Handlers
 from miniasgi.types import ASGIApp, Background, Message, Receive, Scope, Send
 from tests.asgi import http
 

@@ -308,14 +308,17 @@ def test_a_request_is_the_mapping_of_its_scope_and_equal_to_no_other():
     assert len({asked, Request(scope)}) == 2
 
 
-async def test_a_form_without_its_parser_says_what_to_install(monkeypatch):
+async def test_a_form_with_files_and_without_its_parser_says_what_to_install(monkeypatch):
     for name in ("", ".exceptions", ".multipart"):
         monkeypatch.setitem(sys.modules, f"python_multipart{name}", None)
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    asked = Request(http(headers=headers), receiving(request(b"a=1")))
+    plain = {"content-type": "application/x-www-form-urlencoded"}
+    with_files = {"content-type": "multipart/form-data; boundary=cut"}
 
+    form = await Request(http(headers=plain), receiving(request(b"a=1"))).form()
     with pytest.raises(RuntimeError, match=r"pip install 'miniasgi\[forms\]'"):
-        await asked.form()
+        await Request(http(headers=with_files), receiving(request(b"--cut--"))).form()
+
+    assert dict(form) == {"a": "1"}
 
 
 # Answers

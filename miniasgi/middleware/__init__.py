@@ -14,7 +14,7 @@ Both are registered with ``Middleware(cls, *args, **kwargs)`` and composed once,
 from collections.abc import Callable
 from typing import Any
 
-from miniasgi.concurrency import is_async_callable
+from miniasgi.concurrency import is_async_callable, shielded
 from miniasgi.requests import Request
 from miniasgi.responses import Response, checked
 
@@ -41,19 +41,25 @@ class Middleware:
                 given.append(await inner(request))
                 return given[-1]
 
-            response = await self.cls(request, call_next, *self.args, **self.kwargs)
-            for one in given:
-                await _abandon_if_dropped(one, response, self.cls)
-            return checked(response, self.cls)
+            try:
+                response = await self.cls(request, call_next, *self.args, **self.kwargs)
+                checked(response, self.cls)
+            except BaseException as because:
+                await _abandon(given, because)
+                raise
+            # Whatever else is returned may still hold the background: another application, or a
+            # response with a background around it.
+            if isinstance(response, Response) and not response.background:
+                dropped = [one for one in given if one is not response]
+                reason = RuntimeError(f"{self.cls.__qualname__} returned another response")
+                await _abandon(dropped, reason)
+            return response
 
         return respond
 
 
-async def _abandon_if_dropped(given: Any, returned: Any, function: Callable[..., Any]) -> None:
-    background: Any = getattr(given, "background", None)
-    # Whatever else is returned may still hold it: another application, a background around it.
-    is_dropped = (
-        returned is not given and isinstance(returned, Response) and not returned.background
-    )
-    if is_dropped and hasattr(background, "abandon"):
-        await background.abandon(RuntimeError(f"{function.__qualname__} returned another response"))
+async def _abandon(responses: list[Any], because: BaseException) -> None:
+    for response in responses:
+        background: Any = getattr(response, "background", None)
+        if hasattr(background, "abandon"):
+            await shielded(background.abandon, because)
