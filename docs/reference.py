@@ -9,6 +9,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from docs import states
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 MADE = "This page is made from the source by `make reference`, and a test compares the two."
@@ -131,7 +133,11 @@ def messages() -> str:
     return "".join(parts)
 
 
-PAGES = {"messages.md": messages}
+PAGES = {
+    "messages.md": messages,
+    "states.md": lambda: states.page(MADE),
+    "pictures/states.svg": states.picture,
+}
 
 
 def main() -> None:
