@@ -207,9 +207,18 @@ def chapter_names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("chapter/c[0-9]*_*.py"))
 
 
+def table_names() -> list[str]:
+    """The files of what is looked up for many versions, scenarios too (`demos.over_versions`)."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("over_versions/t[0-9]*_*.py"))
+
+
 def load(name: str) -> Scenario:
     """The scenario of this file name."""
-    package = "demos.chapter" if name in chapter_names() else "demos"
+    package = "demos"
+    if name in chapter_names():
+        package = "demos.chapter"
+    elif name in table_names():
+        package = "demos.over_versions"
     return Scenario(importlib.import_module(f"{package}.{name}"))
 
 

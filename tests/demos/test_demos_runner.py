@@ -18,7 +18,8 @@ import pytest
 from demos import servers
 from demos.__main__ import chosen, main
 from demos.client import Connection
-from demos.runner import Result, Step, run
+from demos.report import changes
+from demos.runner import Result, Run, Step, run
 from demos.scenario import FRAMEWORKS, Scenario, Seen, Unforeseen, all_names, load
 from demos.servers import DemoError, Server, Settings
 from miniasgi.timeline import Moment, Recording
@@ -117,6 +118,36 @@ def test_what_only_one_scenario_needs_is_asked_for_by_that_one(
     words = sentence(capsys, "s21")
 
     assert words == "demos: httpx is not installed; try: pip install httpx"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ony"], "unrecognized arguments: --ony; see python -m demos --help"),
+        (["s01", "--all"], "--all and 's01' at once: name scenarios, or take --all"),
+        (["s01", "--repeat", "0"], "--repeat takes a number from 1 on, not 0"),
+        (["s01", "--port", "70000"], "--port takes a number from 1 to 65535, not 70000"),
+        (["s01", "--http", "h2"], "argument --http: invalid choice: 'h2'"),
+        (["s01", "--with", "fastapi"], "--with takes a package as fastapi==0.117.1, not 'fastapi'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_way_out(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert words in sentence(capsys, *arguments)
+
+
+def test_help_has_examples_exit_codes_and_a_line_for_each_scenario(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+
+    out = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert [word for word in ("examples:", "exit codes:", "scenarios:") if word not in out] == []
+    for scenario in map(load, all_names()):
+        assert f"{scenario.number}  {scenario.title}" in out
 
 
 def missing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -266,7 +297,33 @@ def test_ranks_decide_what_is_better() -> None:
     assert scenario.compare(best, best) == "same"
 
 
+def test_a_verdict_that_differs_from_run_to_run_is_said() -> None:
+    scenario = load("s01_order")
+
+    def result(outcome: str) -> Result:
+        return Result(scenario, [Run("fastapi", Recording(), outcome, True, "same")], {})
+
+    assert changes([result("a")], [result("a")]) == []
+    assert changes([result("a")], [result("b")]) == ["s01_order on FastAPI: first 'a', then 'b'"]
+
+
 # One run
+
+
+@pytest.mark.servers
+def test_a_repeated_run_is_compared_and_unsteady_verdicts_are_a_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command = ["s01", "--only", "miniasgi", "--repeat", "2", "--svg", str(tmp_path)]
+
+    steady = main(command)
+    said = capsys.readouterr().out
+    monkeypatch.setattr("demos.report.changes", lambda first, again: ["s01: another"])
+    unsteady = main(command)
+
+    assert (steady, unsteady) == (0, 1)
+    assert "Run 2 of 2, " in said and "the verdicts of the first run" in said
+    assert "differ from those of the first run:\ns01: another" in capsys.readouterr().out
 
 
 @pytest.mark.servers
