@@ -19,8 +19,7 @@ from miniasgi import BackgroundTasks, HTTPException, JSONResponse, MiniASGI, Req
 from miniasgi.monitor import monitor
 
 app = MiniASGI(lifespan=queue.lifespan)
-if queue.broker.startswith("sqlite:"):  # Celery's jobs are watched with Flower
-    app.mount("/jobs", monitor(queue, token=os.environ.get("MAIL_TOKEN"), hide_arguments=True))
+app.mount("/jobs", monitor(queue, token=os.environ.get("MAIL_TOKEN"), hide_arguments=True))
 
 
 @app.post("/signup")

@@ -15,8 +15,7 @@ from demos.mail.queue import about, make_report, queue, send_welcome
 from miniasgi.monitor import monitor
 
 app = FastAPI(lifespan=queue.lifespan)
-if queue.broker.startswith("sqlite:"):  # Celery's jobs are watched with Flower
-    app.mount("/jobs", monitor(queue, token=os.environ.get("MAIL_TOKEN"), hide_arguments=True))
+app.mount("/jobs", monitor(queue, token=os.environ.get("MAIL_TOKEN"), hide_arguments=True))
 
 
 class SignUp(BaseModel):

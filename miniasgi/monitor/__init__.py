@@ -6,13 +6,20 @@
     app.mount("/jobs", monitor(queue, token="...", hide_arguments=True))
 
 Everybody who gets there may look; to act takes the token. Floors: `rows` (all SQL), `alarms`,
-`words`, `access`; `figures` (one look for all), `lane`; `actions`, `metrics`; `site`. This is the
-only package that imports both the web side and the queue.
+`words`, `access`; `recent`, `groups`, `figures` (one look), `watch` (for all), `lane`; `actions`,
+`metrics`; `shell`, `site`; `broker`, the same for a queue on Celery. This is the only package that
+imports both the web side and the queue.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from miniasgi.monitor.alarms import Alarms, Change
 from miniasgi.queue import Queue
+from miniasgi.queue.embedded import EmbeddedEngine
 from miniasgi.types import ASGIApp, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from miniasgi.monitor.site import Site
 
 __all__ = ["Alarms", "Change", "monitor"]
 
@@ -22,26 +29,36 @@ def monitor(
     token: str | None = None,
     hide_arguments: bool = False,
     alarms: Alarms = Alarms(),  # noqa: B008 (it is frozen)
+    flower: str | None = None,
 ) -> ASGIApp:
-    """The monitor of the file in which ``queue`` keeps its jobs, with all queues in it.
+    """The monitor of the file in which ``queue`` keeps its jobs, with all queues in it; or of a
+    queue on Celery, where it shows what workers and broker tell. ``flower``: Flower's address, for
+    the rest.
 
     ``token``: who has it may act; None: nobody. ``hide_arguments`` keeps arguments and results out
-    of pages, API and search; errors may still quote them. It looks while somebody watches.
+    of pages, API and search; errors may still quote them. It looks while somebody watches, and
+    while `Queue.lifespan` is open.
     """
     from miniasgi.monitor.access import Access  # on use: the command line needs no templates
-    from miniasgi.monitor.actions import Actions
     from miniasgi.monitor.alarms import Memory, Watchman
-    from miniasgi.monitor.figures import Figures
-    from miniasgi.monitor.rows import Rows
-    from miniasgi.monitor.site import Site
     from miniasgi.monitor.watch import Watch
 
-    writer = queue.writer
-    watchman = Watchman(alarms, Memory(writer.directory / "alarms"))
-    watch = Watch(Figures(writer, queue.name).look, watchman)
+    watch: Watch[Any]
+    site: Site
+    if isinstance(queue.engine, EmbeddedEngine):
+        from miniasgi.monitor.figures import Figures
+        from miniasgi.monitor.site import FileSite
+
+        watchman = Watchman(alarms, Memory(queue.writer.directory / "alarms"))
+        watch = Watch(Figures(queue.writer, queue.name).look, watchman)
+        site = FileSite(queue, watch, Access(token), hide_arguments)
+    else:
+        from miniasgi.monitor.broker import Broker, BrokerSite
+
+        watch = Watch(Broker(queue).look, Watchman(alarms), rest=2)  # its looks are mostly waiting
+        site = BrokerSite(queue, watch, Access(None), hide_arguments, flower)
     queue.beside.append(watch.lifespan)
-    rows = Rows(writer)
-    app = Site(queue.name, watch, rows, Actions(writer, rows), Access(token), hide_arguments).app()
+    app = site.app()
 
     # Not the application itself: Starlette looks for names of its own in a mounted one's routes,
     # and does not know our NoMatchFound. Nor its bound method, which uvicorn takes for ASGI 2.

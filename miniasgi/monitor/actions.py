@@ -17,6 +17,7 @@ from miniasgi.queue import store
 from miniasgi.queue.writer import Writer
 
 Fields = Mapping[str, str]
+Action = Callable[[Fields], Awaitable[int]]
 _AT_ONCE = 500
 
 
@@ -26,7 +27,7 @@ class Actions:
     def __init__(self, writer: Writer, rows: Rows) -> None:
         self._writer = writer
         self._rows = rows
-        self.do: dict[str, Callable[[Fields], Awaitable[int]]] = {
+        self.do: dict[str, Action] = {
             "retry": self.retry,
             "retry-group": self.retry_group,
             "revoke": self.revoke,

@@ -120,7 +120,8 @@ class Watchman:
         states = self._memory.read()
         told, changes = [], []
         for name, limit in self.alarms.limits().items():
-            value = measured.get(name, 0.0)
+            if (value := measured.get(name)) is None:  # nobody knows
+                continue
             before, since = states.get(name, ("ok", 0.0))
             state = self._next(before, value, limit, now - since)
             if state != before:

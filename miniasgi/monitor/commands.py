@@ -23,7 +23,7 @@ def monitor(options: argparse.Namespace) -> None:
         raise ImportError(f"{exc.name} is missing: pip install 'miniasgi[monitor,serve]'") from exc
     queue = commands.queue_at(options.where)
     token = os.environ.get("MINIASGI_MONITOR_TOKEN")
-    app = monitor(queue, token, options.hide_arguments, _alarms(options))
+    app = monitor(queue, token, options.hide_arguments, _alarms(options), options.flower)
     # A stream of events never ends by itself; the browser comes back.
     uvicorn.run(
         app,
@@ -72,6 +72,7 @@ COMMANDS: commands.Commands = {
     monitor: [
         ("--host", {"default": "127.0.0.1", "help": "(127.0.0.1: this machine only)"}),
         ("--port", {"type": int, "default": 8001, "help": "(8001)"}),
+        ("--flower", {"help": "Flower's address, to link to from a queue on Celery"}),
         ("--hide-arguments", {"action": "store_true", "help": "show no arguments and results"}),
         *_LIMITS,
     ],

@@ -6,7 +6,7 @@ of each attempt before, one line of JSON: ``[attempt, started_at, ended_at, erro
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,7 +17,7 @@ _HIDDEN = ("arguments", "result")
 _PAST = ("attempt", "started_at", "ended_at", "error", "traceback")
 
 
-def job(row: Row, *, hide: bool) -> dict[str, Any]:
+def job(row: Mapping[str, Any] | Row, *, hide: bool) -> dict[str, Any]:
     """A row as plain data. ``hide``: without what it was called with, and what it returned."""
     told = {name: row[name] for name in row.keys() if name not in ("seq", "past", "unknown_at")}  # noqa: SIM118
     for name in _HIDDEN:

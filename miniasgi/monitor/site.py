@@ -8,8 +8,9 @@ again when the figures have changed.
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,11 +22,10 @@ from miniasgi.concurrency import run_in_threadpool
 from miniasgi.exceptions import HTTPException
 from miniasgi.monitor import lane, rows, shell
 from miniasgi.monitor.access import Access
-from miniasgi.monitor.actions import Actions
-from miniasgi.monitor.figures import Snapshot
+from miniasgi.monitor.actions import Action, Actions
 from miniasgi.monitor.rows import Rows
 from miniasgi.monitor.watch import Watch
-from miniasgi.queue import QueueUnavailable
+from miniasgi.queue import Queue, QueueUnavailable
 from miniasgi.requests import Request
 from miniasgi.responses import (
     HTMLResponse,
@@ -44,23 +44,18 @@ Data = dict[str, Any]
 
 
 class Site:
-    """The monitor of one queue's file."""
+    """The monitor of one queue, wherever it is: `FileSite` and `BrokerSite` say what there is."""
 
-    def __init__(
-        self,
-        queue: str,
-        watch: Watch[Snapshot],
-        file: Rows,
-        actions: Actions,
-        access: Access,
-        hide: bool,
-    ) -> None:
+    #: Each path with the name of its page, the first of them in the navigation.
+    paths: Mapping[str, str]
+    flower: str | None = None
+
+    def __init__(self, queue: str, watch: Watch[Any], access: Access, hide: bool) -> None:
         self.queue = queue
         self.watch = watch
-        self.file = file
-        self.actions = actions
         self.access = access
         self.hide = hide
+        self.actions: Mapping[str, Action] = {}
         self._rendered: tuple[object, dict[object, bytes]] = (None, {})
         self.templates = shell.templates()
 
@@ -75,16 +70,10 @@ class Site:
             },
         )
         app.add_middleware(shell.with_headers)
-        for path, view, page in (
-            ("/", self.overview, "overview"),
-            ("/queues", self.overview, "queues"),
-            ("/workers", self.overview, "workers"),
-            ("/failures", self.overview, "failures"),
-            ("/jobs", self.jobs, "jobs"),
-            ("/jobs/{id:path}", self.job, "job"),
-        ):
+        for path, page in self.paths.items():
+            view = getattr(self, page, self.overview)
             app.get(path, name=page)(self._page(page, view))
-            app.get(f"/api{path}" if page != "overview" else "/api/overview")(self._json(view))
+            app.get(f"/api{path}" if path != "/" else "/api/overview")(self._json(view))
         for path in shell.FILES:
             app.get(f"/{path}")(shell.file(path))
         app.get("/live")(self.live)
@@ -100,43 +89,21 @@ class Site:
 
     async def overview(self, request: Request) -> Data:
         """All figures."""
-        return (await self.watch.asnapshot()).plain
-
-    async def jobs(self, request: Request) -> Data:
-        """Some jobs, and where the next are: ``queue, state, task, text, after``."""
-        given = request.query_params
-        search = rows.Search(
-            **{name: given.get(name, "") for name in rows.Search._fields} | self._queue(request)
-        )
-        if search.state not in ("", *rows.STATES):
-            raise HTTPException(400, f"state is one of: {', '.join(rows.STATES)}")
-        columns = ("id", "task", "error") + (() if self.hide else ("arguments",))
-        try:
-            page = await self.read(lambda db: rows.page(db, search, columns))
-        except ValueError as exc:
-            raise HTTPException(400, "after is what the page before calls next") from exc
-        return {
-            "search": search._asdict(),
-            "jobs": [lane.job(row, hide=self.hide) for row in page.rows],
-            "next": page.next,
-            "looked_through": page.looked_through,
-        }
-
-    def _queue(self, request: Request) -> dict[str, str]:
-        return {"queue": request.query_params.get("queue") or self.queue}
+        figures: Data = (await self.watch.asnapshot()).plain
+        return figures
 
     async def job(self, request: Request) -> Data:
         """One job, and its life as SVG."""
         return {"job": await self._job(request.path_params["id"])}
 
+    async def find(self, id: str) -> Mapping[str, Any] | None:
+        """A job's row, if it is known."""
+        raise NotImplementedError
+
     async def _job(self, id: str) -> Data:
-        row = await self.read(lambda db: rows.find(db, id))
-        if row is None:
+        if (row := await self.find(id)) is None:
             raise HTTPException(404, "There is no such job. It may have been pruned.")
         return lane.job(row, hide=self.hide)
-
-    async def read(self, work: Callable[[rows.Database], Any]) -> Any:
-        return await run_in_threadpool(self.file.read, work)
 
     # Answers
 
@@ -179,6 +146,8 @@ class Site:
             "base": base,
             "here": request["path"] + (f"?{request.url.query}" if request.url.query else ""),
             "queue": self.queue,
+            "pages": {path: name for path, name in self.paths.items() if "{" not in path},
+            "flower": self.flower,
             "snapshot": snapshot,
             "link": lambda path, **query: _link(base, path, query),
             "can_act": self.access.token is not None,
@@ -206,8 +175,8 @@ class Site:
         return await self.refused(request, HTTPException(500, "Something went wrong here."))
 
     async def unavailable(self, request: Request, exc: QueueUnavailable) -> Response:
-        logger.warning("the queue's file cannot be read: %s", exc)
-        return await self.refused(request, HTTPException(503, "The queue's file cannot be read."))
+        logger.warning("the queue cannot be read: %s", exc)
+        return await self.refused(request, HTTPException(503, "The queue cannot be read."))
 
     async def metrics(self, request: Request) -> Response:
         from miniasgi.monitor.metrics import metrics
@@ -221,7 +190,7 @@ class Site:
         async def version() -> str:
             try:
                 return str(await self._job(id)) if id else (await self.watch.asnapshot()).version
-            except HTTPException:
+            except (HTTPException, QueueUnavailable):
                 return "gone"
 
         async def events() -> AsyncIterator[str]:
@@ -246,7 +215,7 @@ class Site:
     async def act(self, request: Request) -> Response:
         fields = await self.access.action(request)
         action = self._action(request)
-        count = await self.actions.do[action](fields)
+        count = await self.actions[action](fields)
         self.watch.forget()
         if "authorization" in request.headers:
             return JSONResponse({"action": action, "count": count})
@@ -261,8 +230,8 @@ class Site:
 
     def _action(self, request: Request) -> str:
         action: str = request.path_params["action"]
-        if action not in self.actions.do:
-            raise HTTPException(404, f"The actions are: {', '.join(self.actions.do)}.")
+        if action not in self.actions:
+            raise HTTPException(404, f"The actions are: {', '.join(self.actions)}.")
         return action
 
     async def ask_token(self, request: Request) -> Response:
@@ -281,6 +250,51 @@ class Site:
         response = RedirectResponse(request.get("root_path", "") + "/", 303)
         self.access.let_out(request, response)
         return response
+
+
+class FileSite(Site):
+    """The monitor of all queues in one file."""
+
+    paths = MappingProxyType(
+        {
+            "/": "overview",
+            "/jobs": "jobs",
+            "/failures": "failures",
+            "/queues": "queues",
+            "/workers": "workers",
+            "/jobs/{id:path}": "job",
+        }
+    )
+
+    def __init__(self, queue: Queue, watch: Watch[Any], access: Access, hide: bool) -> None:
+        super().__init__(queue.name, watch, access, hide)
+        self._rows = Rows(queue.writer)
+        self.actions = Actions(queue.writer, self._rows).do
+
+    async def jobs(self, request: Request) -> Data:
+        """Some jobs, and where the next are: ``queue, state, task, text, after``."""
+        given = {"queue": self.queue} | {k: v for k, v in request.query_params.items() if v}
+        search = rows.Search(**{name: given.get(name, "") for name in rows.Search._fields})
+        if search.state not in ("", *rows.STATES):
+            raise HTTPException(400, f"state is one of: {', '.join(rows.STATES)}")
+        columns = ("id", "task", "error") + (() if self.hide else ("arguments",))
+        try:
+            page = await self._read(lambda db: rows.page(db, search, columns))
+        except ValueError as exc:
+            raise HTTPException(400, "after is what the page before calls next") from exc
+        return {
+            "search": search._asdict(),
+            "jobs": [lane.job(row, hide=self.hide) for row in page.rows],
+            "next": page.next,
+            "looked_through": page.looked_through,
+        }
+
+    async def find(self, id: str) -> Mapping[str, Any] | None:
+        row = await self._read(lambda db: rows.find(db, id))
+        return None if row is None else dict(row)
+
+    async def _read(self, work: Callable[[rows.Database], Any]) -> Any:
+        return await run_in_threadpool(self._rows.read, work)
 
 
 def _link(base: str, path: str, query: Data) -> str:

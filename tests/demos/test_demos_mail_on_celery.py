@@ -38,10 +38,12 @@ def test_only_the_brokers_url_is_another(site: Site) -> None:
     path = ordered.headers["location"]
     report = polled(site, path, lambda report: report["status"] == "completed")
     unknown = site.ask("GET", "/reports/nobody")
+    watched = site.ask("GET", "/jobs/api/overview").json()
     until = time.monotonic() + PATIENCE
     while not site.mails():
         assert time.monotonic() < until
 
     assert (signed_up.status, ordered.status, unknown.status) == (201, 202, 404)
     assert report["report"]["sum"] == 6.5
+    assert (watched["problem"], [queue["name"] for queue in watched["queues"]]) == (None, ["mail"])
     assert "To: ada@example.com" in site.mails()[0]

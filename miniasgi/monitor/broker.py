@@ -1,0 +1,145 @@
+"""What Celery tells of a queue: its workers by ``inspect``, its backlog by the broker.
+
+A broker has no rows: what has ended is in the backend, one job at a time, by its id. Rules of this
+file: the broker is asked in a thread of its own, once at a time; one that does not answer is a
+sentence, `problem`, after `PATIENCE` seconds at most.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import cached_property, partial
+from types import MappingProxyType
+from typing import Any
+
+import anyio
+from amqp.exceptions import AMQPError
+from anyio import to_thread
+from kombu.exceptions import ChannelError, KombuError
+from redis.exceptions import RedisError
+
+from miniasgi.monitor.access import Access
+from miniasgi.monitor.site import Site
+from miniasgi.monitor.watch import Watch
+from miniasgi.queue import Queue, QueueUnavailable
+
+PATIENCE = 3.0  #: seconds
+ANSWERS = 1.0  #: seconds in which workers answer; Celery waits all of them
+_DOWN = (KombuError, RedisError, AMQPError, OSError)
+_NO_COLUMNS: dict[str, Any] = {"past": "", "owner": None, "trace": None, "crashes": 0}
+
+
+@dataclass
+class BrokerSnapshot:
+    """What was told at one moment. With a ``problem`` nothing else is known."""
+
+    at: float
+    problem: str | None = None
+    #: ``name``, and ``ready``: how many jobs no worker has taken.
+    queues: list[dict[str, Any]] = field(default_factory=list)
+    #: ``name, pid, slots``; ``active, reserved, scheduled``: jobs, ``id, task, since, due_at``.
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    longest_running: float | None = None  #: seconds
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def version(self) -> str:
+        return repr(self.plain | {"at": 0, "longest_running": 0})
+
+    def measured(self) -> dict[str, float]:
+        """What alarms are about; how many jobs failed Celery does not tell."""
+        if self.problem:
+            return {}
+        backlog = sum(queue["ready"] for queue in self.queues)
+        return {"backlog": backlog, "running": self.longest_running or 0.0}
+
+
+class Broker:
+    """Looks at a queue on Celery: ``broker.look(now)``."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._threads = ThreadPoolExecutor(6, "miniasgi-broker")
+        self._asked: Future[BrokerSnapshot] | None = None
+
+    def look(self, now: float) -> BrokerSnapshot:
+        if self._asked is None or self._asked.done():  # else what was asked before still hangs
+            self._asked = self._threads.submit(self._ask, now)
+        try:
+            return self._asked.result(PATIENCE)
+        except TimeoutError:
+            said = f"has not answered for {PATIENCE:g} s"
+        except _DOWN as exc:
+            said = f"cannot be used: {exc}"
+        return BrokerSnapshot(now, f"{self._queue.engine.where} {said}")
+
+    def _ask(self, now: float) -> BrokerSnapshot:
+        ready = self._threads.submit(self._ready)
+        inspect = self._queue.celery.control.inspect(timeout=ANSWERS)
+        kinds = ("stats", "active", "reserved", "scheduled")
+        asked = [self._threads.submit(getattr(inspect, kind)) for kind in kinds]
+        stats, *jobs = (answer.result() or {} for answer in asked)
+        workers = [
+            {
+                "name": name,
+                "pid": about["pid"],
+                "slots": about["pool"].get("max-concurrency"),
+                **{
+                    kind: [_job(one) for one in told.get(name, [])]
+                    for kind, told in zip(kinds[1:], jobs, strict=True)
+                },
+            }
+            for name, about in sorted(stats.items())
+        ]
+        began = [job["since"] for worker in workers for job in worker["active"] if job["since"]]
+        longest = max(now - min(began), 0.0) if began else None
+        return BrokerSnapshot(now, None, [ready.result()], workers, longest)
+
+    def _ready(self) -> dict[str, Any]:
+        with self._queue.celery.connection_for_read() as connection:
+            try:
+                told = connection.default_channel.queue_declare(self._queue.name, passive=True)
+            except (ChannelError, AMQPError) as exc:  # nothing was ever published
+                if getattr(exc, "reply_code", exc.args[-1]) != 404 and "404" not in str(exc):
+                    raise
+                return {"name": self._queue.name, "ready": 0}
+            return {"name": self._queue.name, "ready": told.message_count}
+
+
+def _job(told: Mapping[str, Any]) -> dict[str, Any]:
+    """One of ``inspect``'s jobs, without its arguments."""
+    request = told.get("request", told)  # of those that are scheduled
+    return {
+        "id": request["id"],
+        "task": request["name"],
+        "since": request.get("time_start"),
+        "due_at": told.get("eta") and datetime.fromisoformat(told["eta"]).timestamp(),
+    }
+
+
+class BrokerSite(Site):
+    """The monitor of a queue on Celery: what it can tell, and Flower for the rest."""
+
+    paths = MappingProxyType({"/": "broker", "/jobs/{id:path}": "job"})
+
+    def __init__(
+        self, queue: Queue, watch: Watch[Any], access: Access, hide: bool, flower: str | None
+    ) -> None:
+        super().__init__(queue.name, watch, access, hide)
+        self.flower = flower and flower.rstrip("/")
+        self._queue = queue
+
+    async def find(self, id: str) -> Mapping[str, Any] | None:
+        """What the backend says of a job, as a row. Raises QueueUnavailable."""
+        ask = partial(getattr, self._queue.AsyncResult(id), "row")
+        try:
+            with anyio.fail_after(PATIENCE):
+                row = await to_thread.run_sync(ask, abandon_on_cancel=True)
+        except TimeoutError as exc:
+            raise QueueUnavailable(f"{self._queue.engine.where} does not answer") from exc
+        return row and _NO_COLUMNS | dict(row)
