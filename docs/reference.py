@@ -9,7 +9,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from docs import states
+from docs import against_starlette, command_line, settings, states
+from miniasgi.monitor.metrics import _GAUGES as GAUGES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -133,8 +134,29 @@ def messages() -> str:
     return "".join(parts)
 
 
+def metrics() -> str:
+    """Every figure that ``GET /metrics`` of the monitor tells."""
+    lines = [
+        f"| `miniasgi_{name}` | {', '.join(f'`{label}`' for label in labels)} | {about} |\n"
+        for name, (about, labels) in {**GAUGES, **_ALARM}.items()
+    ]
+    return (
+        "# Metrics\n\nWhat `GET /metrics` of the [monitor](monitor.md) tells, in OpenMetrics text. "
+        "All are gauges, of what is in the file at that moment: rows are deleted after their time, "
+        f"so that nothing here could be a counter that only grows. {MADE}\n\n"
+        "| metric | labels | meaning |\n|---|---|---|\n" + "".join(lines)
+    )
+
+
+_ALARM = {"alarm": ("A state set: ok, pending or firing is 1, for each alarm.", ("alarm",))}
+
+#: The file of a page, below docs/, and what writes it.
 PAGES = {
     "messages.md": messages,
+    "command-line.md": lambda: command_line.page(MADE),
+    "settings.md": lambda: settings.page(MADE),
+    "metrics.md": metrics,
+    "against-starlette.md": lambda: against_starlette.page(MADE),
     "states.md": lambda: states.page(MADE),
     "pictures/states.svg": states.picture,
 }
