@@ -157,20 +157,24 @@ class _Panel:
             parts.append(f'<rect class="tl-tint" x="{x:.1f}" y="{top}" {tint}/>')
         for tick in ticks(self.frame.span):
             parts.append(_line("tl-grid", self.frame.x(tick), top, self.bottom))
-        y = top
+        y, words_on_top = top, []
         for place, rows in self.lanes.items():
             y += self.frame.lift
             below = -2 if self.frame.is_narrow else _ROW / 2 + 4
-            parts.append(_text(12, y + below, place, "tl-dim tl-off"))
+            words_on_top.append(_text(12, y + below, place, "tl-dim tl-off"))
             for row in rows:
-                parts += _Lane(self, y).draw(row)
+                lane = _Lane(self, y)
+                lane.draw(row)
+                parts += lane.shapes
+                words_on_top += lane.words
                 y += _ROW
         if answered_at is not None:
             words = f"the client has its answer · {ms(answered_at - self.recording.begin)}"
             anchor = "end" if x + len(words) * _LETTER > self.frame.width else "start"
             parts.append(_line("tl-answer", x, top - 18, self.bottom))
-            parts.append(_text(x + (-6 if anchor == "end" else 6), top - 8, words, anchor=anchor))
-        return parts
+            x += -6 if anchor == "end" else 6
+            words_on_top.append(_text(x, top - 8, words, anchor=anchor))
+        return parts + words_on_top
 
 
 class _Lane:
@@ -180,9 +184,10 @@ class _Lane:
         self.panel = panel
         self.middle = y + _ROW / 2
         self.taken: list[tuple[float, float]] = []
-        self.parts: list[str] = []
+        self.shapes: list[str] = []
+        self.words: list[str] = []  # drawn after all lines, which give way to their outline
 
-    def draw(self, row: Row) -> list[str]:
+    def draw(self, row: Row) -> None:
         for bar in sorted(row.bars, key=lambda bar: bar.kind != "app"):
             self._bar(bar)
         for point in row.points:
@@ -193,7 +198,6 @@ class _Lane:
         for point in row.points:
             if point.is_told:
                 self._write(point.label, self.panel.x(point.at), self.panel.x(point.at), row)
-        return self.parts
 
     def _ends(self, bar: Bar) -> tuple[float, float]:
         recording = self.panel.recording
@@ -216,7 +220,7 @@ class _Lane:
                 f'<rect class="tl-{kind}{ending}" x="{first:.1f}" width="{last - first:.1f}"'
                 f' y="{self.middle - _BAR / 2}" height="{_BAR}" rx="2"/>'
             )
-        self.parts.append(_titled(shape, told))
+        self.shapes.append(_titled(shape, told))
 
     def _point(self, point: Moment) -> None:
         x, y = self.panel.x(point.at), self.middle
@@ -224,13 +228,13 @@ class _Lane:
             shape = f'<path class="tl-point" d="M{x - 5:.1f} {y}l5-6 5 6-5 6z"/>'
         else:
             shape = f'<circle class="tl-point" cx="{x:.1f}" cy="{y}" r="3.5"/>'
-        self.parts.append(
+        self.shapes.append(
             _titled(shape, f"{point.label}: at {ms(point.at - self.panel.recording.begin)}")
         )
         self.taken.append((x - 7, x + 7))
 
     def _label(self, bar: Bar, row: Row) -> None:
-        lift = 7 if bar.kind == "app" else 0
+        lift = 9 if bar.kind == "app" else 0
         words = f"{bar.label} {ms(bar.length(self.panel.recording.end))}"
         if not self._write(words, *self._ends(bar), row, lift=lift):
             self._write(bar.label, *self._ends(bar), row, lift=lift)
@@ -248,10 +252,12 @@ class _Lane:
             is_off = all(end < left or right < x for left, right in bars)
             is_taken = any(x < right and left < end for left, right in self.taken)
             frame = self.panel.frame
-            if (is_on or is_off) and not is_taken and x > frame.left and end < frame.width:
+            if (is_on or is_off) and not is_taken and x > frame.left and end < frame.width - 6:
                 self.taken.append((x, end))
-                kind = "tl-on" if is_on else "tl-off"
-                self.parts.append(_text(x, self.middle + 4 - lift, words, kind))
+                kind, is_left = "tl-on" if is_on else "tl-off", end < first
+                # The length is a guess: what stands left of its sign is set from its end.
+                anchor, x = ("end", end) if is_left else ("start", x)
+                self.words.append(_text(x, self.middle + 4 - lift, words, kind, anchor=anchor))
                 return True
         return False
 
