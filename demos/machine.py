@@ -10,10 +10,12 @@ Rule of this file: only processes started here are signalled here.
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 from demos.journal import FOLDER, written
@@ -47,6 +49,10 @@ class Machine:
     @property
     def port(self) -> int:
         return self._servers[-1].port
+
+    @property
+    def pid(self) -> int:
+        return self.server.pid
 
     @property
     def server(self) -> subprocess.Popen[bytes]:
@@ -167,8 +173,9 @@ class MachineVisitor(Visitor):
         machine.mail.is_lenient = False
         machine.mail.note = self._note_delivery
 
-    def _note_delivery(self, at: int, words: str) -> None:
+    def _note_delivery(self, at: int, words: str, sender: int) -> None:
         self.moments.append(Moment(at, "mail server", "mark", words, process=os.getpid()))
+        self.tell(f"the mail server hears from process {sender}: {words}")
 
     def visit(self, path: str, *, noted: bool = True) -> str:
         """Ask on a connection of its own and read the answer: its body."""
@@ -198,9 +205,23 @@ class MachineVisitor(Visitor):
 
     def kill_server(self) -> None:
         """``kill -9``, and wait until the kernel has cleared up."""
-        self.say("kill -9 server")
-        self._machine.server.kill()
-        self._machine.server.wait()
+        server = self._machine.server
+        self.say("kill -9 server", f"kill -9 is sent to process {server.pid}")
+        server.kill()
+        server.wait()
+        self.tell(f"process {server.pid} is gone; {self._left()}")
+
+    def _left(self) -> str:
+        """What is left of the work now, as another process finds it."""
+        file = self._machine.folder / "jobs.db"
+        if not file.exists():
+            return "nothing is left: no file holds its work"
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+            left = db.execute(
+                "select task, state from miniasgi_job where settled_at is null"
+            ).fetchall()
+        found = ", ".join(f"{task} is on disk, {state}" for task, state in left)
+        return found or "no job is left on disk"
 
     def wait_for_death(self, worker: "Worker | None" = None) -> None:
         """Wait until a process that kills itself is dead: this worker, or the server."""
@@ -230,12 +251,12 @@ class MachineVisitor(Visitor):
         """Another web server on the same machine; from now on requests go there."""
         self._machine.next_server().wait_until_up()
         self.port = self._machine.port
-        self.say("server is back")
+        self.say("server is back", f"the server is back, as process {self._machine.pid}")
 
     def start_worker(self, *options: str) -> "Worker":
         """A worker process with one slot, on the file of jobs."""
         worker = self._machine.start_worker(*options)
-        self.say(f"start {worker.name}")
+        self.say(f"start {worker.name}", f"start {worker.name}: process {worker.process.pid}")
         return worker
 
     def freeze(self, worker: "Worker") -> None:

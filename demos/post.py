@@ -10,6 +10,7 @@ import os
 import queue
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -73,6 +74,15 @@ def meeting(app: ASGIApp, path: str, when: str) -> ASGIApp:
     return call
 
 
+def _process(connection: socket.socket) -> int:
+    """Who is at the other end, as the kernel knows it; 0 where it does not say."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return 0
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    process: int = struct.unpack("3i", found)[0]
+    return process
+
+
 class Delivery:
     """What a task delivers; the task waits until it has its answer."""
 
@@ -93,7 +103,8 @@ class MailServer:
     def __init__(self, path: Path) -> None:
         self.is_lenient = True
         self.taken: list[str] = []  #: what `next` has returned or answered
-        self.note: Callable[[int, str], None] = lambda at, words: None
+        #: Called with when, what, and the sender's process; in a thread of its own.
+        self.note: Callable[[int, str, int], None] = lambda at, words, sender: None
         self._came: queue.Queue[Delivery] = queue.Queue()
         self._connections: list[socket.socket] = []  # some are never answered
         self._listener = socket.socket(socket.AF_UNIX)
@@ -116,7 +127,7 @@ class MailServer:
             if self.is_lenient or not words:
                 delivery.answer()
             else:
-                self.note(delivery.at, words)
+                self.note(delivery.at, words, _process(connection))
                 self._came.put(delivery)
 
     def next(self, words: str = "") -> Delivery:

@@ -12,6 +12,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from demos.machine import Machine
@@ -24,16 +25,17 @@ from miniasgi.timeline import Recording
 @dataclass(frozen=True, slots=True)
 class Step:
     """What a run is doing: ``starting`` its servers, ``recording`` one framework, which is then
-    ``recorded``, ``stopping``, and it is ``judged``.
+    ``recorded``, ``stopping``, and it is ``judged``. In between ``said``: what happens there.
     """
 
     what: str
     framework: str = ""
     done: int = 0  #: steps before this one
     of: int = 0  #: steps in all
+    said: str = ""  #: what the client does and sees, in words
 
 
-#: Called in the thread of the run. What it raises ends the run.
+#: Called in the thread of the run, with what is said from others too. What it raises ends the run.
 OnProgress = Callable[[Step], None]
 
 
@@ -182,8 +184,15 @@ class Performance:
         self._done = 0
 
     def _tell(self, what: str, framework: str = "") -> None:
-        self.on_progress(Step(what, framework, self._done, 2 * len(self.played) + 3))
+        self.on_progress(Step(what, framework, self._done, self._steps))
         self._done += 1
+
+    @property
+    def _steps(self) -> int:
+        return 2 * len(self.played) + 3
+
+    def _said(self, framework: str, words: str) -> None:
+        self.on_progress(Step("said", framework, self._done, self._steps, words))
 
     def start(self) -> None:
         """Start the servers, if they are not; they come up by themselves."""
@@ -206,6 +215,8 @@ class Performance:
             self._tell("recording", name)
             visitor = server.visitor()
             self._visitors.append(visitor)
+            visitor.tell = partial(self._said, name)
+            visitor.tell(f"the server is process {server.pid}")
             try:
                 self.scenario.run(visitor)
             except (OSError, Unforeseen) as exc:

@@ -20,7 +20,7 @@ Rule of this file: order decides, never milliseconds.
 
 import importlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -229,18 +229,23 @@ class Visitor:
         self.port = port
         self.framework = framework
         self.moments: list[Moment] = []
+        #: Called with what happens, in words, when it happens; in whatever thread.
+        self.tell: Callable[[str], None] = lambda words: None
 
     def note(self, at: int, kind: str, name: str, detail: str = "", place: str = "client") -> None:
         """Record a moment that was stamped when it happened; connections call it."""
         self.moments.append(replace(Moment.now(place, kind, name, detail), at=at))
+        words = {"request.start": f"{name} is sent", "mark": name}
+        self.tell(words.get(kind, f"{name}: {detail or kind}"))
 
     def connect(self, *, noted: bool = True, **options: Any) -> "VisitorConnection":
         """A connection to the server. One that is not ``noted`` only looks, and is not drawn."""
         return VisitorConnection(self.port, self.note if noted else silent, **options)
 
-    def say(self, text: str) -> None:
-        """Put a word into the client's lane."""
+    def say(self, text: str, told: str = "") -> None:
+        """Put a word into the client's lane; who listens is ``told`` more."""
         self.moments.append(Moment.now("client", "mark", text))
+        self.tell(told or text)
 
     @contextmanager
     def asking(self, name: str) -> Iterator[None]:

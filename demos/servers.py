@@ -75,6 +75,10 @@ class Server:
                 process_group=0,  # Ctrl-C is for us; we end it
             )
 
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
     def visitor(self) -> Visitor:
         """The client of this server."""
         return Visitor(self.port, self.framework)

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from demos.chapter.ledger import claims
 from demos.lab import decide, pages, pictures
 from demos.lab.guard import TOKEN, Guard
-from demos.lab.runs import Full, Run, Runs
+from demos.lab.runs import SECONDS, Full, Run, Runs
 from demos.lab.shelf import Entry, Shelf
 from demos.scenario import NAMES
 from miniasgi import (
@@ -42,9 +42,16 @@ BOOK_POLICY = "default-src 'self' data: 'unsafe-inline'; frame-ancestors 'none'"
 class Lab:
     """One lab: its shelf, its runs, its pages."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...] = (), site: Path = SITE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: tuple[str, ...] = (),
+        site: Path = SITE,
+        seconds: float = SECONDS,
+    ) -> None:
         self.folder = folder
         self.site = site
+        self.seconds = seconds  #: that one scenario may take
         self.guard = Guard(names)
         self.runs: Runs
         self.templates = Environment(
@@ -54,8 +61,8 @@ class Lab:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.templates.filters["words"] = pages.words
-        self.templates.filters["when"] = pages.when
+        for filter in (pages.words, pages.when, pages.sentence, pages.titled, pages.seconds):
+            self.templates.filters[filter.__name__] = filter
         self.app = app = MiniASGI(lifespan=self.lifespan)
         app.add_middleware(self.guard.__call__)
         for status in (400, 403, 404, 405, 421, 429):
@@ -77,12 +84,13 @@ class Lab:
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
         self.shelf = Shelf(self.folder)
         with tempfile.TemporaryDirectory(prefix="lab-") as jobs:
-            async with Runs(self.shelf, Path(jobs)) as self.runs:
+            async with Runs(self.shelf, Path(jobs), self.seconds) as self.runs:
                 yield
 
     def page(self, template: str, title: str, **more: Any) -> HTMLResponse:
         common = {
             "title": title,
+            "here": template.removesuffix(".html"),
             "token": self.guard.token,
             "token_name": TOKEN,
             "patterns": pictures.patterns(),
@@ -117,7 +125,7 @@ class Lab:
         latest = self.shelf.latest().get(scenario.name)
         return self.page(
             "scenario.html",
-            scenario.title.capitalize(),
+            pages.titled(scenario),
             **pages.about(scenario),
             entry=None,
             run=None,
@@ -134,7 +142,7 @@ class Lab:
         scenario = pages.find(entry["name"] if entry else run.names[0])  # type: ignore[union-attr]
         page = self.page(
             "scenario.html",
-            scenario.title.capitalize(),
+            pages.titled(scenario),
             **{**pages.about(scenario), **pages.result(scenario, entry)},
             run=run,
             latest=None,
@@ -147,7 +155,8 @@ class Lab:
     async def compare(self, request: Request) -> Response:
         whole = [run for run in self.runs.unfinished() if len(run.names) > 1]
         table = pages.table(self.shelf)
-        return self.page("compare.html", "Compare", table=table, run=whole[0] if whole else None)
+        run = whole[0] if whole else None
+        return self.page("compare.html", "Compare", table=table, run=run, **pages.summary(table))
 
     async def ledger(self, request: Request) -> Response:
         found = claims()
@@ -167,14 +176,16 @@ class Lab:
         )
 
     async def crash(self, request: Request) -> Response:
-        return self.page("crash.html", "Crash", crashes=pages.crashes(self.shelf))
+        crashes = pages.crashes(self.shelf)
+        going = {run.names[0]: run for run in self.runs.unfinished() if len(run.names) == 1}
+        return self.page("crash.html", "Crash", crashes=crashes, going=going)
 
     async def recordings(self, request: Request) -> Response:
         return self.page(
             "recordings.html",
             "Recordings",
             heads=self.shelf.heads(),
-            titles={s.name: s.title for s in pages.scenarios()},
+            scenarios={scenario.name: scenario for scenario in pages.scenarios()},
         )
 
     async def static(self, request: Request) -> Response:
@@ -193,7 +204,9 @@ class Lab:
         file = (self.site / path.lstrip("/")).resolve()
         file = file / "index.html" if file.is_dir() else file
         if not file.is_relative_to(self.site.resolve()) or not file.is_file():
-            raise HTTPException(404, "The book has no such page; make docs builds it.")
+            there = (self.site / "index.html").is_file()
+            why = "The book has no such page." if there else "The book is not built: make docs."
+            raise HTTPException(404, why)
         return FileResponse(file, headers={"content-security-policy": BOOK_POLICY})
 
     # Running
@@ -209,7 +222,11 @@ class Lab:
             raise HTTPException(
                 429, "Enough runs wait already; try again when one is over."
             ) from None
-        answer = RedirectResponse("/compare" if wanted == "all" else f"/runs/{run.id}", 303)
+        on_its_page = wanted == "all" or form.get("back") == "crash"
+        where = (
+            f"/runs/{run.id}" if not on_its_page else "/compare" if wanted == "all" else "/crash"
+        )
+        answer = RedirectResponse(where, 303)
         # Promised before the answer leaves, begun after it: what this project is about.
         answer.background = BackgroundTasks()
         answer.background.add_task(self.runs.record, run.id)

@@ -1,9 +1,9 @@
 """``python -m demos.lab.child s01_order ...``: record scenarios, say in lines of JSON how it goes.
 
-``{"name": ..., "what": ..., "framework": ..., "done": ..., "of": ...}`` is a step,
-``{"result": ...}`` a scenario that was recorded, ``{"error": ...}`` why it was not. A process
-of its own can be stopped at any time: SIGINT, or the end of its standard input, ends its servers
-and then itself.
+``{"name": ..., "what": ..., "framework": ..., "done": ..., "of": ...}`` is a step, with ``said``
+and ``at`` (CLOCK_MONOTONIC, in seconds) if it tells what happens; ``{"result": ...}`` a scenario
+that was recorded, ``{"error": ...}`` why it was not. A process of its own can be stopped at any
+time: SIGINT, or the end of its standard input, ends its servers and then itself.
 """
 
 import json
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import closing
 from typing import Any
 
@@ -18,9 +19,12 @@ from demos.runner import Step, run_all
 from demos.scenario import load
 from demos.servers import DemoError, Settings
 
+_lock = threading.Lock()
+
 
 def say(**words: Any) -> None:
-    print(json.dumps(words), flush=True)
+    with _lock:  # the mail server has threads of its own
+        print(json.dumps(words), flush=True)
 
 
 def main(names: list[str]) -> None:
@@ -31,7 +35,9 @@ def main(names: list[str]) -> None:
 
     def tell(step: Step) -> None:
         nonlocal name
-        say(name=name, what=step.what, framework=step.framework, done=step.done, of=step.of)
+        said = {"said": step.said, "at": time.monotonic()} if step.said else {}
+        far = {"done": step.done, "of": step.of}
+        say(name=name, what=step.what, framework=step.framework, **far, **said)
         if step.what == "judged":
             name = next((scenario.name for scenario in current), name)
 

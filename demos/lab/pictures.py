@@ -1,8 +1,8 @@
 """Recordings made visible: timelines on one clock, source with colours.
 
-A page shows a timeline twice, wide and narrow, and its style sheet shows one of them. Their style
-and patterns are taken out of the pictures and stand once, in ``/static/timeline.css`` and in the
-page's head of body, because a strict page allows no style of its own.
+A page has a timeline in three sizes, and its style sheet shows one of them. Style and patterns are
+taken out of the pictures and stand once, in ``/static/timeline.css`` and at the head of the page's
+body, because a strict page allows no style of its own.
 """
 
 import re
@@ -18,7 +18,9 @@ from demos.scenario import NAMES
 from miniasgi.timeline import Moment, Recording, svg
 from miniasgi.timeline.svg import STYLE
 
-WIDE, NARROW = 1040, 348
+#: Widths for a desk, a tablet and a phone; the style sheet shows one of them.
+SIZES = {"wide": 1240, "middle": 760, "narrow": 348}
+DEEPEST = 5  #: steps of indent that the style sheet knows
 _DEFS = re.compile(r"<defs>.*?</defs>", re.DOTALL)
 
 
@@ -27,7 +29,7 @@ def recording(run: Mapping[str, Any]) -> Recording:
 
 
 def timelines(runs: list[dict[str, Any]], title: str) -> list[dict[str, str]]:
-    """For each run a wide and a narrow picture, all on one scale."""
+    """For each run a picture in each size, all on one scale."""
     recordings = {run["framework"]: recording(run) for run in runs if run["moments"]}
     span = max((one.end - one.begin for one in recordings.values()), default=0)
     return [
@@ -35,7 +37,7 @@ def timelines(runs: list[dict[str, Any]], title: str) -> list[dict[str, str]]:
             size: _bare(
                 svg(recordings[name], title=f"{NAMES[name]}: {title}", width=width, span=span)
             )
-            for size, width in (("wide", WIDE), ("narrow", NARROW))
+            for size, width in SIZES.items()
         }
         if (name := run["framework"]) in recordings
         else {}
@@ -64,8 +66,13 @@ def download(runs: list[dict[str, Any]], versions: Mapping[str, str], title: str
 
 
 def code(found: Source) -> str:
-    """HTML of a source, its decisive lines in ``.hll``."""
-    formatter: Any = HtmlFormatter(
-        cssclass="code", hl_lines=[line + 1 for line in found.lit], wrapcode=True
-    )
-    return str(highlight("\n".join(found.lines), PythonLexer(), formatter))
+    """HTML of a source: each line a block that may wrap below its own indent, the decisive lit."""
+    lexer = PythonLexer(stripnl=False)
+    whole = str(highlight("\n".join(found.lines), lexer, HtmlFormatter(nowrap=True)))
+    lines = []
+    for number, line in enumerate(whole.rstrip("\n").split("\n")):
+        text = found.lines[number]
+        depth = min((len(text) - len(text.lstrip())) // 4, DEEPEST)
+        lit = " hll" if number in found.lit else ""
+        lines.append(f'<span class="line in{depth}{lit}">{line}\n</span>')
+    return f'<div class="code"><pre><code>{"".join(lines)}</code></pre></div>'

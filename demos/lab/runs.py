@@ -11,11 +11,12 @@ import contextlib
 import json
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from demos.lab.shelf import Shelf
 from demos.servers import ROOT
@@ -48,6 +49,10 @@ class Run:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     process: asyncio.subprocess.Process | None = None
 
+    def said(self, name: str) -> dict[str, list[tuple[float, str]]]:
+        """What was said so far in this scenario."""
+        return said(self.steps, name)
+
     @property
     def is_over(self) -> bool:
         return self.state in ("done", "failed", "stopped")
@@ -65,8 +70,9 @@ class Run:
 class Runs:
     """All runs of this lab: ``async with Runs(shelf, folder)``; the folder is for the jobs."""
 
-    def __init__(self, shelf: Shelf, folder: Path) -> None:
+    def __init__(self, shelf: Shelf, folder: Path, seconds: float = SECONDS) -> None:
         self.shelf = shelf
+        self.seconds = seconds
         self.queue = Queue("lab", f"sqlite:///{folder / 'jobs.db'}", durability="process")
         self.record = self.queue.task(self._record, name="record")
         self._runs: dict[str, Run] = {}
@@ -131,34 +137,44 @@ class Runs:
         if run.is_over:
             return
         run.state = "running"
-        try:
-            run.process = process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "demos.lab.child", *run.names),
-                cwd=ROOT,
-                stdin=asyncio.subprocess.PIPE,  # it ends when we do, however we end
-                stdout=asyncio.subprocess.PIPE,
-                limit=LONGEST_LINE,
-                start_new_session=True,  # Ctrl-C is for us; we end it
-            )
-        except OSError as exc:
-            run.state, run.error = "failed", f"could not be started: {exc}"
-            run.wake()
-            return
-        try:
-            async with asyncio.timeout(SECONDS * len(run.names)):
-                await self._listen(run, process)
-        except TimeoutError:
-            run.error = f"ended after {SECONDS * len(run.names):.0f} seconds"
-        finally:
-            await _ended(process)
-            if run.state != "stopped":
-                run.state = "done" if len(run.entries) == len(run.names) else "failed"
-            run.wake()
+        with tempfile.TemporaryFile() as errors:
+            try:
+                run.process = process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "demos.lab.child", *run.names),
+                    cwd=ROOT,
+                    stdin=asyncio.subprocess.PIPE,  # it ends when we do, however we end
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=errors,
+                    limit=LONGEST_LINE,
+                    start_new_session=True,  # Ctrl-C is for us; we end it
+                )
+            except OSError as exc:
+                run.state, run.error = "failed", f"could not be started: {exc}"
+                run.wake()
+                return
+            try:
+                limit = self.seconds * len(run.names)
+                async with asyncio.timeout(limit):
+                    await self._listen(run, process)
+                    await process.wait()
+            except TimeoutError:
+                run.error = f"ended after {limit:g} seconds"
+            finally:
+                await _ended(process)
+                is_whole = len(run.entries) == len(run.names)
+                if not is_whole and not run.error:
+                    run.error = _last_words(process, errors)
+                if run.state != "stopped":
+                    run.state = "done" if is_whole else "failed"
+                run.wake()
 
     async def _listen(self, run: Run, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
-            words = json.loads(line)
+            try:
+                words = json.loads(line)
+            except ValueError:  # it was killed in the middle of a line
+                continue
             if "result" in words:
                 await asyncio.to_thread(self._put, run, words["result"])
                 run.tell(name=words["result"]["name"], what="kept")
@@ -170,8 +186,31 @@ class Runs:
     def _put(self, run: Run, result: dict[str, Any]) -> None:
         id = run.id if len(run.names) == 1 else f"{run.id}.{result['name']}"
         more = {"recorded_at": time.time(), "guess": run.guess, "is_kept": False}
+        more["said"] = run.said(result["name"])
         self.shelf.put({"id": id, **more, **result})
         run.entries[result["name"]] = id
+
+
+def said(steps: list[dict[str, Any]], name: str) -> dict[str, list[tuple[float, str]]]:
+    """What was said in a scenario, for each framework: seconds since its first word, and words."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for step in steps:
+        if step["name"] == name and "said" in step:
+            found.setdefault(step["framework"], []).append((step["at"], step["said"]))
+    return {
+        framework: [(at - lines[0][0], words) for at, words in lines]
+        for framework, lines in found.items()
+    }
+
+
+def _last_words(process: asyncio.subprocess.Process, errors: IO[bytes]) -> str:
+    """Why a child that said no reason is not there any more."""
+    code = process.returncode or 0
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return f"the recording process {how}: {last}"
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

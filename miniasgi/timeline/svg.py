@@ -183,7 +183,9 @@ class _Lane:
     def __init__(self, panel: _Panel, y: float) -> None:
         self.panel = panel
         self.middle = y + _ROW / 2
-        self.taken: list[tuple[float, float]] = []
+        answered_at = panel.recording.answered_at()
+        line = [] if answered_at is None else [panel.x(answered_at)]
+        self.taken = [(x - 3, x + 4) for x in line]  # no word crosses the dashed line
         self.shapes: list[str] = []
         self.words: list[str] = []  # drawn after all lines, which give way to their outline
 
@@ -245,7 +247,7 @@ class _Lane:
         """
         length = len(words) * _LETTER
         bars = [self._ends(bar) for bar in row.bars if bar.kind != "app"]
-        after_points = [end + 2 for _, end in sorted(self.taken) if first < end < last]
+        after_points = [end + 2 for _, end in sorted(self.taken) if first < end < last + 16]
         for x in (first + 6, *after_points, last + 8, first - 8 - length):
             end = x + length
             is_on = any(left <= x and end <= right for left, right in bars)
