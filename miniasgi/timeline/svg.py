@@ -18,7 +18,7 @@ from miniasgi.timeline.recording import Bar, Moment, Recording, Row, ms, ticks
 
 _WIDTH, _NARROW = 900, 600
 _ROW, _BAR, _HEAD, _GAP = 28, 18, 44, 14
-_LETTER = 6.3  # the width of a letter at 12px, on average and a little more
+_LETTER = 7.0  # the width of a letter at 12px, on average, in a wide system font
 
 #: What a picture carries. A page that forbids inline styles allows this text by its hash.
 STYLE = """

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -332,6 +333,10 @@ def test_a_run_tells_what_it_does_and_its_result_can_be_kept() -> None:
 
     result = run(load("s01_order"), steps.append, Settings(frameworks=("miniasgi", "starlette")))
 
+    said = [step.said for step in steps if step.what == "said" and step.framework == "starlette"]
+    assert re.fullmatch(r"the server is process \d+", said[0])
+    assert said[1:] == ["GET /signup is sent", "GET /signup: 200", "gate opens"]
+    steps = [step for step in steps if step.what != "said"]
     assert [(step.what, step.framework) for step in steps] == [
         ("starting", ""),
         ("recording", "miniasgi"),
