@@ -237,15 +237,15 @@ class MachineVisitor(Visitor):
 
     def wait_until_refused(self) -> None:
         """Wait until the server takes no new connection: it has begun to stop."""
-        until = time.monotonic() + STOPPING
-        while time.monotonic() < until:
-            try:
-                self.connect(noted=False).close()
-            except ConnectionRefusedError:
-                self.say("no new connection is taken")
-                return
-            self.rest(0.005)
-        raise TimeoutError("the server still takes connections")
+        self.wait_until(self._is_refused, "the server takes no more connections")
+        self.say("no new connection is taken")
+
+    def _is_refused(self) -> bool:
+        try:
+            self.connect(noted=False).close()
+        except ConnectionRefusedError:
+            return True
+        return False
 
     def start_server(self) -> None:
         """Another web server on the same machine; from now on requests go there."""

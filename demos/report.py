@@ -100,7 +100,7 @@ def verdicts(
             lines += _beside(result, beside[result.scenario.name], "     ")
     better = sum(compared(result) == "better" for result in results)
     same = sum(compared(result) == "same" for result in results)
-    others = len(results) - better - same
+    others = sum(compared(result) in ("worse", "?") for result in results)
     lines += ["", f"{better} better, {same} the same, {others} worse or unforeseen"]
     how = f"uvicorn --http {settings.http} --loop {settings.loop}"
     lines += ["", _wrapped(f"Measured: {measured(results[0])}; {how}"), ""]

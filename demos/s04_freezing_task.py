@@ -1,15 +1,16 @@
 """Question: is a slow task best written as ``async def``?
 
-The task is ``async def``, but it blocks: `time.sleep` stands for a heavy computation or for a
-library that is not async. Meanwhile the client asks something else on another connection.
+The task is ``async def``, but it blocks its thread until a printer answers, as a heavy computation
+does, or a library that is not async. Meanwhile the client asks something else on another
+connection; it is the printer too, and answers when it has waited for a while.
 
 Lesson: ``async def`` is a promise to yield; break it and everybody waits.
 """
 
-import time
-
 from demos.card import Answer, Card
-from demos.scenario import Seen, Visitor
+from demos.machine import MachineVisitor
+from demos.post import deliver_now
+from demos.scenario import Seen
 from demos.stage import application, told
 from miniasgi.types import ASGIApp
 
@@ -18,6 +19,7 @@ SERVED = "the other request is answered meanwhile"
 outcomes = {SERVED: 1, WAITED: 2}
 expected = {"miniasgi": WAITED, "starlette": WAITED, "fastapi": WAITED}
 warm_up = ("/ping",)
+on_machine = True
 card = Card(
     answers=(
         Answer("Yes: `async def` never blocks anybody.", SERVED),
@@ -35,7 +37,7 @@ card = Card(
 
 @told
 async def make_report() -> None:
-    time.sleep(0.4)
+    deliver_now("the report")
 
 
 @application
@@ -90,14 +92,22 @@ def fastapi_app() -> ASGIApp:
     return app
 
 
-def client(visitor: Visitor) -> None:
+def client(visitor: MachineVisitor) -> None:
     with visitor.connect() as connection, visitor.connect() as other:
         connection.get("/report")
-        other.get("/ping")
+        report = visitor.next_delivery("the report")
+        other.ask("/ping")
+        other.wait_first_byte(within=0.3)  # long for the picture; who waits, waits for the printer
+        visitor.say("the printer answers")
+        report.answer()
+        other.read()
 
 
 def observe(seen: Seen) -> str:
-    seen.must_be_in_order("response.end GET /report", "task.start make_report")
+    seen.must_be_in_order("response.end GET /report", "task.start make_report", "the report")
     seen.must_be_in_order("request.end GET /report", "request.start GET /ping")
-    seen.must_be_in_order("request.start GET /ping", "task.end make_report")
-    return WAITED if seen.in_order("task.end make_report", "request.end GET /ping") else SERVED
+    seen.must_be_in_order("request.start GET /ping", "the printer answers", "task.end make_report")
+    if seen.in_order("first byte GET /ping", "the printer answers"):
+        return SERVED
+    seen.must_be_in_order("task.end make_report", "request.end GET /ping")
+    return WAITED

@@ -127,8 +127,10 @@ def client(visitor: Visitor) -> None:
         for number in range(2, 40):
             observer.get(f"/report/{number}")
         connection.get("/report/40")
-        while observer.must_get("/threads").json()["begun"] < before + 40:
-            visitor.rest(0.005)
+        visitor.wait_until(
+            lambda: observer.must_get("/threads").json()["begun"] >= before + 40,
+            "40 tasks have begun",
+        )
         other.ask("/sync")
         while not other.wait_first_byte(within=0.01):
             if observer.must_get("/threads").json()["waiting"]:

@@ -157,8 +157,9 @@ def client(visitor: Visitor) -> None:
     with visitor.connect(noted=False) as observer:
 
         def wait_for_the_end(way: str) -> None:
-            while way not in observer.must_get("/ends").json():
-                visitor.rest(0.005)
+            visitor.wait_until(
+                lambda: way in observer.must_get("/ends").json(), f"the stream {way} ends"
+            )
 
         with visitor.connect() as connection:
             connection.get("/whole")

@@ -16,7 +16,7 @@ from demos.scenario import Seen, Visitor
 from demos.stage import application, gate, told
 from miniasgi.types import ASGIApp
 
-BEHIND = "the endpoint's task, then the middleware's; whose failure harms nobody"
+BEHIND = "the endpoint's task goes first, then the middleware's, whose failure harms nobody"
 BEFORE = "the middleware's task goes first; if it fails, the endpoint's never runs"
 outcomes = {BEHIND: 1, BEFORE: 2}
 expected = {"miniasgi": BEHIND, "starlette": BEFORE, "fastapi": BEFORE}

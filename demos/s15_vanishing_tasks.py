@@ -28,7 +28,9 @@ card = Card(
         Answer("In none: what was added is run."),
         Answer("Only if the endpoint raises, and the log says so.", NAMED),
         Answer("In all of them, and nothing says so.", FOUR),
-        Answer("In all of them but a response of one's own, which they do not have.", THREE),
+        Answer(
+            "In three, and nothing says so: a response of one's own has nothing to lose.", THREE
+        ),
     ),
     part="4.1, the diagram",
     threads=("fastapi/fastapi#2604", "fastapi/fastapi#13116", "fastapi/fastapi#11215"),

@@ -11,6 +11,7 @@ byte and before the task, unless ``Depends(..., scope="request")`` asks for Fast
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from demos.card import Answer, Card
@@ -52,14 +53,12 @@ class Pool:
         self._free = asyncio.Lock()
         self.waiting = 0
 
-    async def session(self) -> "AsyncIterator[Session]":
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[None]:
         self.waiting += 1
         async with self._free:
             self.waiting -= 1
-            session = Session()
-            yield session
-            session.is_open = False
-            mark("the session is closed")
+            yield
 
 
 class Session:
@@ -70,8 +69,11 @@ pool = Pool()
 
 
 async def get_session() -> AsyncIterator[Session]:
-    async for session in pool.session():
+    async with pool.connection():
+        session = Session()
         yield session
+        session.is_open = False
+        mark("the session is closed")
 
 
 @told

@@ -1,8 +1,9 @@
 """Question: the server gets SIGTERM. Whom does it wait for?
 
-Two sign-ups: one leaves a background task, the other an `asyncio.create_task` that nobody holds.
-Both wait for their mail server. Then the server gets SIGTERM; when it takes no connections any
-more, the mail server answers the background task, and waits for the end of the server.
+Two sign-ups: one leaves a background task, the other an `asyncio.create_task`, held in a list so
+that nothing collects it. Both wait for their mail server. Then the server gets SIGTERM; when it
+takes no connections any more, the mail server answers the background task, and waits for the end
+of the server.
 
 Lesson: A background task belongs to its request and is waited for. What `create_task` began belongs
 to nobody: it is not waited for, not cancelled, and not told; no ``finally`` runs.

@@ -20,7 +20,7 @@ from demos.card import Answer, Card
 from demos.scenario import Seen, Visitor
 from demos.stage import application, gate, told
 from miniasgi.events import listening
-from miniasgi.types import ASGIApp, Receive, Scope, Send
+from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 
 SEES = "its own test client has the reply before the task ends, as over a socket"
 WAITS = "its test clients wait for the task; over a socket the reply comes before"
@@ -92,6 +92,20 @@ def fastapi_app() -> ASGIApp:
 Asking = AbstractContextManager[None]  # the block in which the test waits for its reply
 
 
+def opened_later(app: ASGIApp) -> ASGIApp:
+    """Open the gate a while after the last byte: a client that returns then has the time to."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        async def watched_send(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                asyncio.get_running_loop().call_later(0.1, gate.open)
+
+        await app(scope, receive, watched_send)
+
+    return call
+
+
 async def with_miniasgi(app: ASGIApp, asking: Asking) -> None:
     from miniasgi.testing import Client
 
@@ -105,8 +119,8 @@ async def with_miniasgi(app: ASGIApp, asking: Asking) -> None:
 async def with_asgi_transport(app: ASGIApp, asking: Asking) -> None:
     from httpx import ASGITransport, AsyncClient
 
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
-        asyncio.get_running_loop().call_later(0.1, gate.open)
+    transport = ASGITransport(opened_later(app))
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
         with asking:
             await client.get("/signup")
 
@@ -115,12 +129,8 @@ async def with_testclient(app: ASGIApp, asking: Asking) -> None:
     with warnings.catch_warnings(action="ignore"):  # that another httpx would be preferred
         from starlette.testclient import TestClient
 
-    async def opened_later(scope: Scope, receive: Receive, send: Send) -> None:
-        asyncio.get_running_loop().call_later(0.1, gate.open)
-        await app(scope, receive, send)
-
     def get() -> None:  # in a thread: it blocks, and has an event loop of its own
-        client = TestClient(opened_later)
+        client = TestClient(opened_later(app))
         with asking:
             client.get("/signup")
 

@@ -200,8 +200,9 @@ def client(visitor: MachineVisitor) -> None:
     visitor.start_server()
     if visitor.has_queue:
         visitor.take_deliveries("mail to Ada")
-        while visitor.visit(f"/status/{mail}", noted=False) != '"SUCCESS"':
-            visitor.rest(0.01)
+        visitor.wait_until(
+            lambda: visitor.visit(f"/status/{mail}", noted=False) == '"SUCCESS"', "the mail is done"
+        )
     else:
         visitor.visit("/signup/Bob")  # so that it is seen to work, and to find nothing of before
         visitor.take_deliveries("mail to Bob")

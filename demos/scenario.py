@@ -29,7 +29,7 @@ from types import ModuleType
 from typing import Any
 
 from demos.card import Card, Source, source, sources
-from demos.client import Connection, Reply, silent
+from demos.client import PATIENCE, Connection, Reply, silent
 from miniasgi.timeline import Moment, Recording
 
 #: Modules to import, and what people call them.
@@ -264,6 +264,14 @@ class Visitor:
         """Do nothing for a while. No verdict may depend on it."""
         time.sleep(seconds)
 
+    def wait_until(self, happened: Callable[[], bool], what: str) -> None:
+        """Ask again and again for what nobody tells. Raises TimeoutError after a long while."""
+        until = time.monotonic() + PATIENCE
+        while not happened():
+            if time.monotonic() > until:
+                raise TimeoutError(f"{what}: not in {PATIENCE:g} seconds")
+            self.rest(0.005)
+
 
 class VisitorConnection(Connection):
     """A connection, and what scenarios ask of it."""
@@ -275,6 +283,14 @@ class VisitorConnection(Connection):
             said = "no reply" if reply is None else f"status {reply.status}"
             raise Unforeseen(f"{said} to GET {path}")
         return reply
+
+    def is_kept_waiting(self, ask_another: Callable[[], object], times: int = 20) -> bool:
+        """Does the next reply not begin while another client is answered so many times?"""
+        for _ in range(times):
+            if self.wait_first_byte(within=0.01):
+                return False
+            ask_another()
+        return True
 
 
 class Seen:

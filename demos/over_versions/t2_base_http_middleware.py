@@ -37,7 +37,6 @@ expected = {
 }
 warm_up = ("/plain/ping", "/through/ping")
 WAYS = ("through", "plain")
-ROUNDS = 20  #: answers to another connection after which somebody is said to wait
 
 #: Each task waits at a gate of its own: the one of the stage opens for all at once.
 gates: dict[str, asyncio.Event] = {}
@@ -125,10 +124,7 @@ def _ask_for_the_next(visitor: Visitor, observer: VisitorConnection, way: str) -
         connection.get(f"/{way}/wait/{way}_next")
         try:
             connection.ask(f"/{way}/ping")
-            for _ in range(ROUNDS):
-                if connection.wait_first_byte(within=0.01):
-                    break
-                observer.must_get("/plain/go/nobody")
+            connection.is_kept_waiting(lambda: observer.must_get("/plain/go/nobody"))
             visitor.say(f"{way}: the gate opens")
             observer.must_get(f"/plain/go/{way}_next")
             connection.read()
@@ -141,7 +137,7 @@ def _leave(visitor: Visitor, observer: VisitorConnection, way: str) -> None:
     """Close the connection while the task waits."""
     with visitor.connect() as connection:
         connection.get(f"/{way}/wait/{way}_gone")
-    for _ in range(ROUNDS):
+    for _ in range(20):  # by then the server has noticed
         observer.must_get("/plain/go/nobody")
     observer.must_get(f"/plain/go/{way}_gone")
 

@@ -414,7 +414,7 @@ def test_no_server_is_left_behind_when_the_runner_is_stopped(
     sign: signal.Signals, tmp_path: Path
 ) -> None:
     command = subprocess.Popen(
-        [sys.executable, "-m", "demos", "s04", "--svg", str(tmp_path)],
+        [sys.executable, "-m", "demos", "s10", "--svg", str(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
