@@ -2,7 +2,8 @@
 
 - ``POST /signup`` answers 201, and a mail to the new user follows: promised on disk before the
   first byte, sent after the last.
-- ``POST /reports`` answers 202 with a Location, once the job is on disk.
+- ``POST /reports`` answers 202 with a Location, once the job is on disk; it is made ``after`` so
+  many seconds, if the order says so.
 - ``GET /reports/{id}`` says ``pending``, ``running``, ``completed`` or ``failed``, and 404 for an
   id that nobody was given.
 - ``/jobs/`` is the queue's monitor: everybody may look, addresses stay hidden, and who has
@@ -37,7 +38,11 @@ async def order_report(request: Request) -> JSONResponse:
     asked = await fields(request, title=str, numbers=list)
     if not all(isinstance(number, int | float) for number in asked["numbers"]):
         raise HTTPException(422, "numbers needs numbers")
-    result = await make_report.adelay(asked["title"], asked["numbers"])
+    after = asked.get("after", 0)
+    if not isinstance(after, int | float) or not 0 <= after <= 3_600:
+        raise HTTPException(422, "after is a number of seconds, an hour at most")
+    ordered = make_report.options(countdown=after)
+    result = await ordered.adelay(asked["title"], asked["numbers"])
     location = request.app.url_path_for("report", id=result.id)
     headers = {"location": location, "retry-after": "1"}
     return JSONResponse({"id": result.id, "status": "pending"}, 202, headers)

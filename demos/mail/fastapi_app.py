@@ -25,6 +25,7 @@ class SignUp(BaseModel):
 class ReportOrder(BaseModel):
     title: str
     numbers: list[float]
+    after: float = Field(0.0, ge=0.0, le=3_600.0)
 
 
 @app.post("/signup", status_code=201)
@@ -35,7 +36,8 @@ async def signup(asked: SignUp, tasks: BackgroundTasks) -> dict[str, str]:
 
 @app.post("/reports", status_code=202)
 async def order_report(asked: ReportOrder, request: Request, response: Response) -> dict[str, str]:
-    result = await make_report.adelay(asked.title, asked.numbers)
+    ordered = make_report.options(countdown=asked.after)
+    result = await ordered.adelay(asked.title, asked.numbers)
     response.headers["location"] = str(request.app.url_path_for("report", id=result.id))
     response.headers["retry-after"] = "1"
     return {"id": result.id, "status": "pending"}

@@ -9,7 +9,10 @@ mail has an id that a mail server can tell apart, the report is written beside a
 
 import json
 import logging
+import math
 import os
+import random
+import time
 from email.message import EmailMessage
 from email.utils import localtime
 from pathlib import Path
@@ -36,7 +39,7 @@ def send_welcome(job: Job, to: str) -> str:
     mail["Date"] = localtime()
     mail["Message-ID"] = f"<{job.id}@example.com>"
     mail.set_content("Good to have you here.")
-    write(FOLDER / "outbox" / f"{job.id}.eml", mail.as_bytes())
+    deliver(mail, FOLDER / "outbox" / f"{job.id}.eml")
     logger.info("attempt %d sent a mail to %s", job.attempt, to)
     return str(mail["Message-ID"])
 
@@ -44,9 +47,31 @@ def send_welcome(job: Job, to: str) -> str:
 @queue.task(bind=True, max_retries=2, timeout=300.0)
 def make_report(job: Job, title: str, numbers: list[float]) -> dict[str, Any]:
     """Add up, and write the report to its place. Returns what the status endpoint shows."""
-    report = {"title": title, "count": len(numbers), "sum": sum(numbers)}
+    if not numbers:
+        raise ValueError(f"{title!r}: a report on no numbers")
+    time.sleep(len(numbers) / 1_000)  # a report of many numbers takes its time
+    report = {"title": title, "count": len(numbers), "sum": math.fsum(numbers)}
     write(FOLDER / "reports" / f"{job.id}.json", json.dumps(report).encode())
     return report
+
+
+class MailRefused(Exception):
+    """The other mail server will not have it."""
+
+
+def deliver(mail: EmailMessage, path: Path) -> None:
+    """As a mail server would: what becomes of a mail depends on where it goes.
+
+    Nobody lives at bounces.example, slow.example takes seconds, and busy.example is often so.
+    """
+    domain = str(mail["To"]).rpartition("@")[2]
+    if domain == "bounces.example":
+        raise MailRefused(f"550 5.1.1 <{mail['To']}>: no such mailbox")
+    if domain == "busy.example" and random.random() < 0.7:
+        raise ConnectionRefusedError(f"421 {domain} is busy, try again later")
+    if domain == "slow.example":
+        time.sleep(random.uniform(1.0, 5.0))
+    write(path, mail.as_bytes())
 
 
 def write(path: Path, content: bytes) -> None:

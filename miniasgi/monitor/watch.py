@@ -20,7 +20,7 @@ logger = logging.getLogger("miniasgi.monitor")
 
 REST = 20  #: a look is followed by a rest of so many times its length, of a second at least
 QUICK = 0.02  #: seconds of a look for which a request waits
-STANDS = 5.0  #: seconds after its rest in which a snapshot is shown while the next one is taken
+STANDS = 2.0  #: seconds after its rest in which a snapshot is shown while the next one is taken
 EVERY = 5.0  #: seconds between two looks that nobody asked for
 
 
@@ -82,8 +82,9 @@ class Watch(Generic[S]):
                 now = self._clock()
                 seen = self._look(now)
                 seen.alarms = self._watchman.judge(seen.measured(), now)
-                self._cost = time.perf_counter() - begin
-                self._rests_until = time.monotonic() + max(1.0, self._rest * self._cost)
+                cost = time.perf_counter() - begin
+                self._rests_until = time.monotonic() + max(1.0, self._rest * cost)
+                self._cost = cost if self._seen else 0.0  # the first one is dear
                 self._seen = seen
             return seen
 
