@@ -68,7 +68,7 @@ class Machine:
         return self._servers[-1]
 
     def start_worker(self, *options: str) -> "Worker":
-        number = len(self._workers) + 1
+        number = 1 + sum(other.name.startswith("queue worker") for other in self._workers)
         place = "queue worker" if number == 1 else f"queue worker {number}"
         worker = Worker(place, self.worker_command(place, *options), self.environment)
         self._workers.append(worker)

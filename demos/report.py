@@ -132,7 +132,7 @@ def compared(result: Result) -> str:
     """How miniasgi is, compared with Starlette or, where that has no such thing, with FastAPI."""
     for run in result.runs:
         if run.framework == "miniasgi":
-            return run.than_starlette
+            return run.than_starlette or "-"
     return "-"
 
 

@@ -264,13 +264,14 @@ def _judge(
     }
     base = scenario.base
     against = outcomes.get(base, scenario.expected(base))
+    others = {*recordings} - {base} if not scenario.is_absent(base) else set()
     runs = [
         Run(
             name,
             recordings.get(name, Recording()),
             outcome,
             outcome == scenario.expected(name),
-            "" if name == base or name not in recordings else scenario.compare(outcome, against),
+            scenario.compare(outcome, against) if name in others else "",
         )
         for name, outcome in outcomes.items()
     ]

@@ -153,7 +153,9 @@ class Scenario:
 
     def sources(self, framework: str) -> list[Source]:
         """The scenario's own code for this framework, its decisive lines lit."""
-        return sources(self.module.__name__, f"{framework}_app", self.card.lit)
+        # On a broker it is the same application, started with another URL.
+        name = framework.removesuffix("_redis")
+        return sources(self.module.__name__, f"{name}_app", self.card.lit)
 
     def decisive(self, framework: str) -> list[Source]:
         """The functions of the framework, or below it, that make the difference, as installed."""
