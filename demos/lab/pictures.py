@@ -7,6 +7,7 @@ body, because a strict page allows no style of its own.
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pygments import highlight
@@ -65,6 +66,7 @@ def download(runs: list[dict[str, Any]], versions: Mapping[str, str], title: str
     return svg(panels, title=title)
 
 
+@cache
 def code(found: Source) -> str:
     """HTML of a source: each line a block that may wrap below its own indent, the decisive lit."""
     lexer = PythonLexer(stripnl=False)

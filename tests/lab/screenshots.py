@@ -39,7 +39,12 @@ def main() -> int:
         return 2
     folder = options.folder or Path(tempfile.mkdtemp(prefix="lab-pictures-"))
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as shelf, a_lab(Path(shelf)) as lab, a_browser() as browser:
+    with (
+        tempfile.TemporaryDirectory() as shelf,
+        a_lab(Path(shelf)) as served,
+        a_browser() as browser,
+    ):
+        lab = served.address
         photograph(browser, lab, FRESH, folder, "before", options.only)
         while_it_runs(browser, lab, folder)
         after = dict(recorded(browser, lab))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,15 @@ ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 
 
+@dataclass(frozen=True)
+class Served:
+    address: str
+    process: int
+
+
 @contextmanager
-def a_lab(folder: Path) -> Iterator[str]:
-    """``python -m demos.lab`` with its recordings in this folder: its address; ended by Ctrl-C."""
+def a_lab(folder: Path) -> Iterator[Served]:
+    """``python -m demos.lab`` with its recordings in this folder; ended by Ctrl-C."""
     command = [sys.executable, "-m", "demos.lab", "--port", "0", "--no-browser"]
     with subprocess.Popen(
         [*command, "--folder", str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -25,7 +32,7 @@ def a_lab(folder: Path) -> Iterator[str]:
         found = re.search(r"http://[\d.:]+", lab.stdout.readline())
         assert found is not None
         try:
-            yield found[0]
+            yield Served(found[0], lab.pid)
         finally:
             lab.send_signal(signal.SIGINT)
             ended = lab.wait(30)
