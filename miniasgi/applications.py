@@ -78,14 +78,15 @@ class MiniASGI:
             return
         try:
             response = await self._find(scope)(Request(scope, receive))
-            is_plain = getattr(response.__class__, "is_plain", None)
-            if is_plain is None:  # not one of ours: an ASGI application, or nothing to send
-                response = checked(response, scope.get("endpoint"))
+            try:
+                cannot_fail = response.is_plain and response.background is None
+            except AttributeError:  # not one of ours: an ASGI application, or nothing to send
+                checked(response, scope.get("endpoint"))
+                cannot_fail = False
         except Exception as exc:
             await errors.answer(exc, None, scope, receive, send)
             return
-        if is_plain and response.background is None:
-            # Nothing of ours can fail any more: the guard, a third of a microsecond, is not needed.
+        if cannot_fail:  # nothing of ours: the guard, a third of a microsecond, is not needed
             await response.transmit(scope, receive, send)
             return
         await errors.guard(response, scope, receive, send)

@@ -134,8 +134,8 @@ MUTANTS = [
     Mutant(
         "the short way of a plain response forgets its background",
         "applications.py",
-        "if is_plain and response.background is None:",
-        "if is_plain:",
+        "cannot_fail = response.is_plain and response.background is None",
+        "cannot_fail = response.is_plain",
         EVERY_KIND,
     ),
     Mutant(
