@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
-from miniasgi.events import listener, tell
+from miniasgi.events import listeners, tell
 from miniasgi.timeline import Recorder, TimelineMiddleware, text
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
@@ -86,7 +86,7 @@ class application:
             message = f"{exc.name} is not installed; try: pip install {exc.name}"
             await send({"type": "lifespan.startup.failed", "message": message})
             return
-        if scope["type"] == "http" and listener.get() is None:
+        if scope["type"] == "http" and not listeners.get():
             app = _shown(app)
         await app(scope, receive, send)
 

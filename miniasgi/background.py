@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Literal
 
 from miniasgi.concurrency import is_async_callable, shielded, threads_here
-from miniasgi.events import listener, tell
+from miniasgi.events import listeners, tell
 from miniasgi.types import Background
 
 OnError = Literal["stop", "continue"]
@@ -53,7 +53,7 @@ class BackgroundTask:
     async def __call__(self) -> None:
         """Run to the end. Raises what the function raised, with a note that names the task."""
         try:
-            if self.is_async and listener.get() is None:
+            if self.is_async and not listeners.get():
                 await self.func(*self.args, **self.kwargs)
             else:
                 await self._run_and_tell()

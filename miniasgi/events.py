@@ -29,13 +29,12 @@ from typing import TypeAlias
 #: Called as ``listener(kind, name)``, in the thread where it happens. It must not raise.
 Listener: TypeAlias = Callable[[str, str], None]
 
-listener: ContextVar[Listener | None] = ContextVar("miniasgi.listener", default=None)
+listeners: ContextVar[tuple[Listener, ...]] = ContextVar("miniasgi.listeners", default=())
 
 
 def tell(kind: str, name: str = "") -> None:
     """Tell whoever listens here that something happened just now."""
-    listen = listener.get()
-    if listen is not None:
+    for listen in listeners.get():
         listen(kind, name)
 
 
@@ -50,15 +49,8 @@ def mark(text: str) -> None:
 @contextmanager
 def listening(to: Listener) -> Iterator[None]:
     """Listen inside the block. A listener that was there before hears everything first."""
-    above = listener.get()
-
-    def both(kind: str, name: str) -> None:
-        if above is not None:
-            above(kind, name)
-        to(kind, name)
-
-    token = listener.set(both)
+    token = listeners.set((*listeners.get(), to))
     try:
         yield
     finally:
-        listener.reset(token)
+        listeners.reset(token)

@@ -172,28 +172,28 @@ class Plan:
         return values
 
 
-class Dependency:
-    """A function that is called before ``user``, which needs its value under ``name``."""
+class Dependency(Plan):
+    """The plan of a function that is called before ``user``, which needs its value as ``name``."""
 
     def __init__(self, name: str, mark: Depends, annotation: Any, user: Plan) -> None:
-        self.name = name
-        self.func: Any = annotation if mark.dependency is None else mark.dependency
-        self.has_exit = has_exit(self.func)
+        func: Any = annotation if mark.dependency is None else mark.dependency
         least: Lifetime = max("response", user.lifetime, key=LIFETIMES.index)
-        self.lifetime = mark.scope or least
-        self.key: Any = (self.func, self.lifetime) if mark.use_cache else self
-        if self.has_exit and LIFETIMES.index(self.lifetime) < LIFETIMES.index(user.lifetime):
-            raise TypeError(f"scope {self.lifetime!r} ends before that of what depends on it")
+        own = mark.scope or least
+        self.name = name
+        self.key: Any = (func, own) if mark.use_cache else self
+        self.has_exit = has_exit(func)
+        if self.has_exit and LIFETIMES.index(own) < LIFETIMES.index(user.lifetime):
+            raise TypeError(f"scope {own!r} ends before that of what depends on it")
         user.root.has_exits |= self.has_exit
-        lifetime = self.lifetime if self.has_exit else user.lifetime
-        self.plan = Plan(self.func, user.path_params, user.root, lifetime)
+        lifetime = own if self.has_exit else user.lifetime
+        super().__init__(func, user.path_params, user.root, lifetime)
 
     async def value(self, asked: Call) -> Any:
         """What it returns or yields; None, and it is not called, if its arguments are wrong."""
         if self.key in asked.returned:
             return asked.returned[self.key]
         known = len(asked.errors)
-        arguments = await self.plan.arguments(asked)
+        arguments = await self.arguments(asked)
         if len(asked.errors) > known:
             return None
         if self.has_exit:

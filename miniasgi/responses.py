@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from miniasgi.concurrency import iterate_in_threadpool, shielded
 from miniasgi.datastructures import Given, Headers, MutableHeaders, RawHeaders
-from miniasgi.events import listener, tell
+from miniasgi.events import listeners, tell
 from miniasgi.exceptions import ClientDisconnect
 from miniasgi.types import ASGIApp, Later, Message, Receive, Scope, Send
 
@@ -134,7 +134,7 @@ class Response:
             await self.transmit(scope, receive, send)
             return
         await background.accept()
-        if listener.get() is not None:
+        if listeners.get():
             tell("accept")
         try:
             drained = await self.transmit(scope, receive, send)

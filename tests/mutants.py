@@ -44,7 +44,7 @@ def _early(condition: str) -> str:
 
 _ACCEPT = """\
         await background.accept()
-        if listener.get() is not None:
+        if listeners.get():
             tell("accept")
         try:
 """

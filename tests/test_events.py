@@ -3,14 +3,14 @@
 import threading
 from contextvars import copy_context
 
-from miniasgi.events import listener, listening, mark, tell
+from miniasgi.events import listeners, listening, mark, tell
 
 
 def test_nobody_listens_and_telling_does_nothing():
     tell("accept")
     mark("a word")
 
-    assert listener.get() is None
+    assert listeners.get() == ()
 
 
 def test_a_listener_hears_what_is_told_inside_its_block_only():
@@ -58,4 +58,4 @@ def test_a_block_that_fails_ends_the_listening():
     except ValueError:
         pass
 
-    assert listener.get() is None
+    assert listeners.get() == ()
