@@ -56,7 +56,7 @@ def typed(
             async with AsyncExitStack() as first:
                 asked.exits = dict(zip(LIFETIMES, (first, middle, last), strict=True))
                 response = await answer(asked)
-            response, tasks = with_tasks(response, asked.tasks or BackgroundTasks())
+            response, tasks = with_tasks(response, asked.tasks)
             response.background = Exits(middle.pop_all(), tasks, last.pop_all())
             return response
 
@@ -67,10 +67,9 @@ def typed(
                 return await answer_and_exit(asked)
             response = await answer(asked)
         except BaseException as because:
-            if asked.tasks is not None:
-                await asked.tasks.abandon(because)  # nobody will run them
+            await asked.tasks.abandon(because)  # nobody will run them
             raise
-        if asked.tasks is not None and asked.tasks.tasks:
+        if asked.tasks.tasks:
             response, tasks = with_tasks(response, asked.tasks)
             response.background = tasks
         return response
@@ -98,7 +97,7 @@ class Call:
         self.errors: Errors = []
         self.returned: dict[Any, Any] = {}  # by dependencies
         self.exits: dict[Lifetime, AsyncExitStack] = {}  # of dependencies
-        self.tasks: BackgroundTasks | None = None  # the same for all who ask
+        self.tasks = BackgroundTasks()  # the same for all who ask
 
 
 class Plan:
@@ -119,8 +118,7 @@ class Plan:
         self.root = root or self
         self.has_exits = False
         self.bodies: list[Input] = []
-        self.requests: list[str] = []
-        self.tasks: list[str] = []
+        self.given: dict[str, str] = {}  # to attributes of the call
         self.dependencies: list[Dependency] = []
         self.inputs: list[Input] = []
         name = getattr(func, "__qualname__", repr(func))
@@ -148,9 +146,9 @@ class Plan:
         if isinstance(mark, Depends):
             self.dependencies.append(Dependency(name, mark, bare, self))
         elif bare is Request or (parameter.annotation is parameter.empty and name == "request"):
-            self.requests.append(name)
+            self.given[name] = "request"
         elif bare is BackgroundTasks or BackgroundTasks in get_args(bare):
-            self.tasks.append(name)
+            self.given[name] = "tasks"
         else:
             if mark is None:
                 mark = Path() if name in self.path_params else guessed(annotation)
@@ -162,9 +160,7 @@ class Plan:
 
     async def arguments(self, asked: Call) -> dict[str, Any]:
         """By name. What is missing or wrong is added to the call's errors."""
-        values: dict[str, Any] = dict.fromkeys(self.requests, asked.request)
-        for name in self.tasks:
-            values[name] = asked.tasks = asked.tasks or BackgroundTasks()
+        values: dict[str, Any] = {name: getattr(asked, it) for name, it in self.given.items()}
         for dependency in self.dependencies:
             values[dependency.name] = await dependency.value(asked)
         for one in self.inputs:

@@ -488,8 +488,8 @@ MUTANTS = [
     Mutant(
         "tasks that were added before an exception are dropped in silence",
         "plans.py",
-        "                await asked.tasks.abandon(because)  # nobody will run them\n",
-        "                pass\n",
+        "            await asked.tasks.abandon(because)  # nobody will run them\n",
+        "",
         f"{ENDPOINTS}tasks_that_were_added_before_an_exception_are_logged_by_name_as_dropped",
     ),
     Mutant(
