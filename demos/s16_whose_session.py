@@ -37,7 +37,7 @@ card = Card(
         Answer("No: it is closed after the answer and before the task.", FREE),
     ),
     part="4.1, the diagram",
-    threads=("fastapi/fastapi#10831", "fastapi/fastapi#14137", "fastapi/fastapi#2866"),
+    threads=("fastapi/fastapi#10831", "fastapi/fastapi#11143", "fastapi/fastapi#14262"),
     decisive={
         "miniasgi": ("miniasgi.dependencies:Exits.__call__",),
         "fastapi": ("fastapi.routing:request_response",),

@@ -35,7 +35,7 @@ card = Card(
         Answer("Yes, but only to look at: it goes on in any case."),
     ),
     part="4.1, the diagram",
-    threads=("fastapi/fastapi#14137", "fastapi/fastapi#14192", "fastapi/fastapi#14262"),
+    threads=("fastapi/fastapi#10831", "fastapi/fastapi#981", "fastapi/fastapi#14262"),
     decisive={
         "miniasgi": ("miniasgi.dependencies:Exits.__call__", "miniasgi.dependencies:enter"),
         "fastapi": ("fastapi.routing:request_response",),
