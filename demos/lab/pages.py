@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from demos.card import Source
 from demos.chapter.ledger import VERDICTS, Claim, claims, counts
 from demos.lab import example, pictures
 from demos.lab.runs import Run
@@ -24,12 +25,16 @@ GROUPS = (
     (18, "Stopping"),
     (21, "Testing"),
     (22, "Work that must not be lost"),
+    (31, "With Celery"),
 )
 SAMPLES = "The tutorial's samples"  #: the group of those in `demos.chapter`
 #: Words of titles that file names cannot spell.
 _SPELLED = {
     "fin": "FIN",
     "sigterm": "SIGTERM:",
+    "celery": "Celery",
+    "url": "URL",
+    "half way": "half-way",
     "keep alive": "keep-alive",
     "mid work": "mid-work",
     "middlewares": "middleware's",
@@ -108,14 +113,10 @@ def about(scenario: Scenario) -> dict[str, Any]:
         "claims": [claim for claim in claims() if scenario.name in claim.proof],
         "sources": [
             (NAMES[name], [(source, Markup(pictures.code(source))) for source in found])
-            for name in FRAMEWORKS
+            for name in scenario.applications(FRAMEWORKS)
             if (found := scenario.sources(name))
         ],
-        "decisive": [
-            (NAMES[name], source, Markup(pictures.code(source)))
-            for name in FRAMEWORKS
-            for source in scenario.decisive(name)
-        ],
+        "decisive": decisive(scenario),
         "runs": [],
         "guess": None,
         "base": NAMES[base(scenario)],
@@ -127,6 +128,15 @@ def about(scenario: Scenario) -> dict[str, Any]:
         ],
         "said": {},
     }
+
+
+def decisive(scenario: Scenario) -> list[tuple[str, Source, Markup]]:
+    """The code of the frameworks, each function once, with the first that it decides for."""
+    found: dict[str, tuple[str, Source, Markup]] = {}
+    for name in scenario.applications(FRAMEWORKS):
+        for source in scenario.decisive(name):
+            found.setdefault(source.name, (NAMES[name], source, Markup(pictures.code(source))))
+    return list(found.values())
 
 
 def base(scenario: Scenario) -> str:

@@ -106,7 +106,7 @@ class _Frame:
     @property
     def lift(self) -> int:
         """How far above its first row a place is named, if that is not beside it."""
-        return 16 if self.is_narrow else 0
+        return 18 if self.is_narrow else 0
 
     def x(self, nanoseconds: int) -> float:
         return self.left + nanoseconds * (self.right - self.left) / self.span
@@ -160,7 +160,7 @@ class _Panel:
         y, words_on_top = top, []
         for place, rows in self.lanes.items():
             y += self.frame.lift
-            below = -2 if self.frame.is_narrow else _ROW / 2 + 4
+            below = -5 if self.frame.is_narrow else _ROW / 2 + 4
             words_on_top.append(_text(12, y + below, place, "tl-dim tl-off"))
             for row in rows:
                 lane = _Lane(self, y)
@@ -169,12 +169,20 @@ class _Panel:
                 words_on_top += lane.words
                 y += _ROW
         if answered_at is not None:
-            words = f"the client has its answer · {ms(answered_at - self.recording.begin)}"
-            anchor = "end" if x + len(words) * _LETTER > self.frame.width else "start"
             parts.append(_line("tl-answer", x, top - 18, self.bottom))
-            x += -6 if anchor == "end" else 6
-            words_on_top.append(_text(x, top - 8, words, anchor=anchor))
+            words_on_top.append(self._caption(x, ms(answered_at - self.recording.begin)))
         return parts + words_on_top
+
+    def _caption(self, x: float, after: str) -> str:
+        """What the dashed line says, right of it or left of it, shorter if there is no room."""
+        y = self.top - 8
+        for words in (f"the client has its answer · {after}", f"its answer · {after}", "answer"):
+            length = len(words) * _LETTER + 6
+            if x + length < self.frame.width:
+                return _text(x + 6, y, words)
+            if x > length:
+                return _text(x - 6, y, words, anchor="end")
+        return ""
 
 
 class _Lane:
@@ -194,12 +202,12 @@ class _Lane:
             self._bar(bar)
         for point in row.points:
             self._point(point)
+        for point in row.points:  # before the bars: what is done there is what the story is about
+            if point.is_told:
+                self._write(point.label, self.panel.x(point.at), self.panel.x(point.at), row)
         for bar in row.bars:
             if bar.kind != "response":
                 self._label(bar, row)
-        for point in row.points:
-            if point.is_told:
-                self._write(point.label, self.panel.x(point.at), self.panel.x(point.at), row)
 
     def _ends(self, bar: Bar) -> tuple[float, float]:
         recording = self.panel.recording
@@ -250,7 +258,7 @@ class _Lane:
         after_points = [end + 2 for _, end in sorted(self.taken) if first < end < last + 16]
         for x in (first + 6, *after_points, last + 8, first - 8 - length):
             end = x + length
-            is_on = any(left <= x and end <= right for left, right in bars)
+            is_on = not lift and any(left <= x and end <= right for left, right in bars)
             is_off = all(end < left or right < x for left, right in bars)
             is_taken = any(x < right and left < end for left, right in self.taken)
             frame = self.panel.frame
