@@ -5,6 +5,7 @@ file: the broker is asked in a thread of its own, once at a time; one that does 
 sentence, `problem`, after `PATIENCE` seconds at most.
 """
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -69,7 +70,7 @@ class Broker:
 
     def look(self, now: float) -> BrokerSnapshot:
         if self._asked is None or self._asked.done():  # else what was asked before still hangs
-            self._asked = self._threads.submit(self._ask, now)
+            self._asked = self._threads.submit(self._ask)
         try:
             return self._asked.result(PATIENCE)
         except TimeoutError:
@@ -78,12 +79,13 @@ class Broker:
             said = f"cannot be used: {exc}"
         return BrokerSnapshot(now, f"{self._queue.engine.where} {said}")
 
-    def _ask(self, now: float) -> BrokerSnapshot:
+    def _ask(self) -> BrokerSnapshot:
         ready = self._threads.submit(self._ready)
         inspect = self._queue.celery.control.inspect(timeout=ANSWERS)
         kinds = ("stats", "active", "reserved", "scheduled")
         asked = [self._threads.submit(getattr(inspect, kind)) for kind in kinds]
         stats, *jobs = (answer.result() or {} for answer in asked)
+        now = time.time()
         workers = [
             {
                 "name": name,
