@@ -42,6 +42,7 @@ def templates() -> Environment:
     found = Environment(
         loader=FileSystemLoader(_PAGES),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
