@@ -88,7 +88,8 @@ _WIDE, _HIGH = 116, 40
 _FRAME = (694, 34, 152, 280)
 _END = "ended"
 _STYLE = """
-.st{--ink:#1b1f24;--dim:#59636e;--paper:#fff;font:13px system-ui,sans-serif;max-width:100%}
+.st{--ink:#1b1f24;--dim:#59636e;--paper:#fff;font:13px system-ui,sans-serif;max-width:100%;
+height:auto}
 @media(prefers-color-scheme:dark){.st{--ink:#f0f3f6;--dim:#9ea7b3;--paper:#15191f}}
 .st text{fill:var(--ink)}.st .st-why{fill:var(--dim);font-size:12px;paint-order:stroke;
 stroke:var(--paper);stroke-width:4px}.st rect,.st circle{stroke:var(--ink);fill:var(--paper)}
