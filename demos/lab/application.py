@@ -222,11 +222,8 @@ class Lab:
             raise HTTPException(
                 429, "Enough runs wait already; try again when one is over."
             ) from None
-        on_its_page = wanted == "all" or form.get("back") == "crash"
-        where = (
-            f"/runs/{run.id}" if not on_its_page else "/compare" if wanted == "all" else "/crash"
-        )
-        answer = RedirectResponse(where, 303)
+        page = "/crash" if form.get("back") == "crash" else f"/runs/{run.id}"
+        answer = RedirectResponse("/compare" if wanted == "all" else page, 303)
         # Promised before the answer leaves, begun after it: what this project is about.
         answer.background = BackgroundTasks()
         answer.background.add_task(self.runs.record, run.id)

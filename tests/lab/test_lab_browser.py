@@ -147,6 +147,7 @@ def test_a_page_of_a_stranger_cannot_press_the_button(browser: Any, lab: Served)
 
     assert navigation.value.status == 403
     assert "Only the lab's own pages" in page.locator("main").inner_text()
+    check(page)
     page.close()
 
 
