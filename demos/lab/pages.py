@@ -13,6 +13,7 @@ from demos.lab import example, pictures
 from demos.lab.runs import Run
 from demos.lab.shelf import Entry, Shelf
 from demos.scenario import FRAMEWORKS, NAMES, Scenario, all_names, chapter_names, load
+from demos.servers import ROOT
 from miniasgi import HTTPException
 
 #: The first number of each group of scenarios.
@@ -110,6 +111,7 @@ def about(scenario: Scenario) -> dict[str, Any]:
         "count": len(every),
         "before": every[at - 1] if at else None,
         "after": every[at + 1] if at + 1 < len(every) else None,
+        "chapters": chapters(scenario),
         "claims": [claim for claim in claims() if scenario.name in claim.proof],
         "sources": [
             (NAMES[name], [(source, Markup(pictures.code(source))) for source in found])
@@ -137,6 +139,16 @@ def decisive(scenario: Scenario) -> list[tuple[str, Source, Markup]]:
         for source in scenario.decisive(name):
             found.setdefault(source.name, (NAMES[name], source, Markup(pictures.code(source))))
     return list(found.values())
+
+
+def chapters(scenario: Scenario) -> list[tuple[str, str]]:
+    """Titles and pages of the book's chapters that name it."""
+    found = []
+    for path in sorted((ROOT / "docs" / "chapters").glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if re.search(rf"\b{scenario.number}(\b|_)", text):
+            found.append((text.partition("\n")[0].lstrip("# "), f"{path.stem}.html"))
+    return found
 
 
 def base(scenario: Scenario) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from demos.lab.application import SITE
 from demos.lab.pages import scenarios
 from tests.lab.served import CHROMIUM, Served, a_browser
 
@@ -111,6 +112,17 @@ def test_no_page_of_a_scenario_is_wider_than_a_phone_or_complains(page: Any) -> 
 
         assert page.locator(".code .hll").count() > 0, scenario.name
         assert page.evaluate("document.documentElement.scrollWidth") <= 420, scenario.name
+
+
+def test_the_book_is_read_within_the_lab(page: Any) -> None:
+    if not (SITE / "index.html").is_file():
+        pytest.skip("the book is not built: make docs")
+    page.goto("/scenarios/s01_order")
+    page.get_by_role("link", name=re.compile("The book: ")).first.click()
+    page.wait_for_load_state("networkidle")
+
+    assert page.url.endswith(".html") and "/book/chapters/" in page.url
+    assert "s01" in page.content()
 
 
 def test_the_way_to_a_run_can_be_gone_with_the_keyboard(page: Any) -> None:
