@@ -3,8 +3,11 @@
 The whole lab runs once for this file; each test looks at one framework of one scenario.
 """
 
+from dataclasses import replace
+
 import pytest
 
+from demos.expectations import moved
 from demos.report import as_json, as_svg, as_text, verdicts
 from demos.runner import Result, run_all
 from demos.scenario import FRAMEWORKS, all_names, load
@@ -25,13 +28,13 @@ def results() -> dict[str, Result]:
 def test_what_is_seen_is_what_is_expected(
     results: dict[str, Result], name: str, framework: str
 ) -> None:
-    run = next(run for run in results[name].runs if run.framework == framework)
+    result = results[name]
+    runs = [run for run in result.runs if run.framework == framework]
 
-    moved = (
-        f"{name} on {framework} {results[name].versions.get(framework, '')}: "
-        f"expected {load(name).expected(framework)!r}, seen {run.outcome!r}"
-    )
-    assert run.is_expected, f"{moved}\n{run.recording.moments}"
+    rows = list(moved(replace(result, runs=runs)))
+
+    assert rows == [], "\n".join([*rows, *map(str, runs[0].recording.moments)])
+    assert runs[0].is_expected
 
 
 @pytest.mark.parametrize("name", all_names())
