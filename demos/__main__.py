@@ -59,7 +59,10 @@ def _run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
             run_elsewhere(scenarios, other, settings, progress.show) if other.packages else []
         )
         beside = {result.scenario.name: result for result in elsewhere}
+        began = time.monotonic()
         results = _record(scenarios, settings, options, progress, beside, str(other))
+        if options.repeat > 1:
+            progress.print(f"Run 1 of {options.repeat}, {time.monotonic() - began:.0f} s\n")
         is_steady = _repeat(scenarios, settings, options.repeat, progress, results)
     if options.json:
         _write(options.json, report.as_json(results, settings, beside))

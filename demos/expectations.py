@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from demos.runner import Result, Run
-from demos.scenario import NAMES, NO_SUCH_THING, Seen
+from demos.scenario import NAMES, Seen
 
 TABLE = Path(__file__).with_name("expectations.toml")
 
@@ -44,10 +44,12 @@ def moved(result: Result) -> Iterator[str]:
     rows = table()[result.scenario.name]
     for run in result.runs:
         row = rows[run.framework]
+        if run.is_absent and run.is_expected:
+            continue  # what it is about is not there; a broker, say, that this machine lacks
         where = f"{result.scenario.name} on {_versions(result, run)}"
         if run.outcome != row["verdict"]:
             yield f"{where}: expected {row['verdict']!r}, seen {run.outcome!r}"
-        for fact in () if row["verdict"].startswith(NO_SUCH_THING) else row["facts"]:
+        for fact in row.get("facts", ()):
             if not holds(fact, Seen(run.recording)):
                 yield f"{where}: expected {fact!r}, not seen"
 

@@ -245,6 +245,8 @@ class MachineVisitor(Visitor):
             self.connect(noted=False).close()
         except ConnectionRefusedError:
             return True
+        except ConnectionError:  # reset: it was in the line when the server closed
+            return False
         return False
 
     def start_server(self) -> None:

@@ -232,7 +232,7 @@ class Performance:
     def result(self) -> Result:
         """Wait until the servers have stopped, and judge what was recorded."""
         recordings = {
-            visitor.framework: _together(visitor, server.stop())
+            visitor.framework: _together(visitor, _stopped(server, visitor))
             for visitor, server in zip(self._visitors, self._servers.values(), strict=True)
         }
         result = _judge(self.scenario, self.frameworks, recordings)
@@ -242,6 +242,16 @@ class Performance:
     def end(self) -> None:
         for server in self._servers.values():
             server.end()
+
+
+def _stopped(server: Any, visitor: Visitor) -> Recording:
+    """What it recorded. Raises DemoError, with what the client met first, if it ended badly."""
+    try:
+        recording: Recording = server.stop()
+    except DemoError as exc:
+        met = [moment.name for moment in visitor.moments if moment.name.startswith(GAVE_UP)]
+        raise DemoError("; before that ".join([str(exc), *met[:1]])) from None
+    return recording
 
 
 def _together(visitor: Visitor, server: Recording) -> Recording:

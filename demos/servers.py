@@ -10,6 +10,7 @@ Rule of this file: only processes started here are ended here.
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -134,7 +135,16 @@ class Server:
         lines = [line.strip() for line in words.splitlines() if line.strip()]
         # A traceback ends with what went wrong; uvicorn says why, and then that it gives up.
         said = lines[-1:] if "Traceback" in words else lines[-2:]
-        return " / ".join(said) or f"no answer in {STARTING:g} seconds"
+        return " / ".join(said) or self._end()
+
+    def _end(self) -> str:
+        """How it ended, if it ended without a word."""
+        code = self.process.poll()
+        if code is None:
+            return f"no answer in {STARTING:g} seconds"
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"exit code {code}, and nothing was said"
 
 
 def listen(port: int) -> socket.socket:
