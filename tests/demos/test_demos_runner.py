@@ -508,7 +508,7 @@ def test_an_application_serves_by_hand_and_shows_its_lanes() -> None:
         _, err = command.communicate(timeout=30)
 
     assert status == 200
-    # Whether a name fits beside its bar depends on the machine; lanes and the line are always there.
+    # Whether a name fits beside its bar depends on the machine; lanes and the line do not.
     assert "event loop" in err and "the client has its answer" in err
 
 
