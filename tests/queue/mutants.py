@@ -18,6 +18,10 @@ WRITER = "miniasgi/queue/writer.py"
 OWNERS = "miniasgi/queue/owners.py"
 PROMISES = "miniasgi/queue/promises.py"
 WORKER = "miniasgi/queue/worker.py"
+CELERY = "miniasgi/queue/celery.py"
+MARKS = "miniasgi/queue/marks.py"
+MOVE = "miniasgi/queue/move.py"
+OUTBOX = "miniasgi/queue/outbox.py"
 
 MUTANTS = [
     Mutant(
@@ -134,5 +138,88 @@ MUTANTS = [
         "order by priority desc, seq limit ?",
         "order by seq limit ?",
         ["test_worker.py::test_higher_priority_first_and_first_in_first_out_within_one"],
+    ),
+    Mutant(
+        "acknowledge before the work",
+        CELERY,
+        "        task_acks_late=True,\n",
+        "        task_acks_late=False,\n",
+        [
+            "test_celery.py::"
+            "test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job[asyncio]"
+        ],
+    ),
+    Mutant(
+        "say done before it is handed over",
+        OUTBOX,
+        "        self._broker.publish(replace(job, due_at=None, attempt=0, retries=0))\n",
+        "        threading.Timer(\n"
+        "            0.0, self._broker.publish, [replace(job, due_at=None, attempt=0, retries=0)]\n"
+        "        ).start()\n",
+        [
+            "test_outbox.py::"
+            "test_a_promise_needs_no_broker_and_is_handed_over_when_it_is_back[asyncio]"
+        ],
+    ),
+    Mutant(
+        "hand over under another id",
+        OUTBOX,
+        "replace(job, due_at=None, attempt=0, retries=0)",
+        "replace(job, id=job.id + 'x', due_at=None, attempt=0, retries=0)",
+        ["test_outbox.py::test_nobody_has_a_promised_job_before_the_last_byte[asyncio]"],
+    ),
+    Mutant(
+        "leave the outbox before the last byte",
+        OUTBOX,
+        "        promise.result = self.result(job.id)\n",
+        "        promise.result = self.result(job.id)\n        self._file.put(job)\n",
+        ["test_outbox.py::test_nobody_has_a_promised_job_before_the_last_byte[asyncio]"],
+    ),
+    Mutant(
+        "run what another copy runs",
+        MARKS,
+        '        if there["copy"] != copy:\n',
+        "        if False:\n",
+        ["test_celery.py::test_a_second_copy_of_a_message_is_skipped[asyncio]"],
+    ),
+    Mutant(
+        "run what has ended",
+        MARKS,
+        '        if raw and self._backend.decode_result(raw)["status"] in _ENDED:\n',
+        "        if False:\n",
+        ["test_celery.py::test_a_copy_of_what_has_ended_is_skipped[asyncio]"],
+    ),
+    Mutant(
+        "publish what is published already",
+        CELERY,
+        "            if self.marks.announce(job):\n",
+        "            if self.marks.announce(job) or True:\n",
+        ["test_celery.py::test_what_was_published_is_not_published_again[asyncio]"],
+    ),
+    Mutant(
+        "delete what is moved before it is published",
+        MOVE,
+        "            for job in jobs:\n"
+        "                engine.publish(job)\n"
+        "            writer.run(store.delete_owned, owner.name)\n",
+        "            writer.run(store.delete_owned, owner.name)\n"
+        "            for job in jobs:\n"
+        "                engine.publish(job)\n",
+        ["test_move.py::test_a_mover_that_dies_before_it_publishes_has_lost_nothing"],
+    ),
+    Mutant(
+        "move under another id",
+        MOVE,
+        "                engine.publish(job)\n",
+        "                job.id += 'x'\n                engine.publish(job)\n",
+        ["test_move.py::test_what_waits_is_moved_with_its_attempts_and_what_is_due_too_late_stays"],
+    ),
+    Mutant(
+        "leave a dead mover's jobs with it",
+        MOVE,
+        "        writer.run(store.give_back_moved, partial(is_alive, directory), time.time())\n"
+        "        before",
+        "        before",
+        ["test_move.py::test_what_waits_is_moved_with_its_attempts_and_what_is_due_too_late_stays"],
     ),
 ]

@@ -16,11 +16,13 @@ from demos.redis_server import RedisServer, why_not
 from miniasgi import BackgroundTasks, JSONResponse, MiniASGI, Request
 from miniasgi.queue import JobFailed, Queue, QueueUnavailable
 from miniasgi.testing import Client
+from tests.queue.conformance.conftest import in_this_process
 from tests.queue.processes import ROOT
 
 needs_redis = pytest.mark.skipif(bool(why_not()), reason=why_not())
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Call to deprecated setex")]
 PATIENCE = 30.0
+STEP = "\x06\x16"  #: between a queue's name and the number of a priority, in Redis
 
 
 @pytest.fixture
@@ -202,13 +204,62 @@ async def test_several_promises_of_a_response_that_fails_are_revoked(
     assert first.state == "REVOKED"
 
 
+# Copies of one message
+
+
+@needs_redis
+async def test_what_was_published_is_not_published_again(queue: Queue, redis: RedisServer) -> None:
+    @queue.task
+    async def note() -> None: ...
+
+    for _ in range(2):
+        await note.options(task_id="one").adelay()
+
+    assert redis.count("LLEN", f"mail{STEP}9") == 1
+
+
+@needs_redis
+async def test_a_copy_of_what_has_ended_is_skipped(queue: Queue, redis: RedisServer) -> None:
+    runs: list[str] = []
+
+    @queue.task
+    async def note(name: str) -> None:
+        runs.append(name)
+
+    first = await note.options(task_id="one").adelay("one")
+    redis.ask("HDEL", "celery-task-meta-one-job", "published")  # as if killed before it said so
+    await note.options(task_id="one").adelay("one")
+    other = await note.adelay("other")
+    async with in_this_process(queue):
+        await other.aget(PATIENCE)
+
+    assert (runs, first.state) == (["one", "other"], "SUCCESS")
+
+
+@needs_redis
+async def test_a_second_copy_of_a_message_is_skipped(queue: Queue, redis: RedisServer) -> None:
+    runs: list[str] = []
+
+    @queue.task
+    async def note(name: str) -> None:
+        runs.append(name)
+
+    redis.ask("HSET", "celery-task-meta-one-job", "copy", "another/0")  # it runs elsewhere
+    await note.options(task_id="one").adelay("one")
+    other = await note.adelay("other")
+    async with in_this_process(queue):
+        await other.aget(PATIENCE)
+
+    assert runs == ["other"]
+
+
 # Workers that die
 
 JOBS = """
 import os
 from miniasgi.queue import Queue
 
-queue = Queue("mail", os.environ["BROKER"], visibility_timeout=2.0)
+queue = Queue("mail", os.environ["BROKER"], backend=os.environ.get("BACKEND"), visibility_timeout=2.0)
 
 @queue.task(bind=True)
 def stay(job):
@@ -230,10 +281,10 @@ celery_app = queue.celery
 class Workers:
     """``python -m miniasgi worker`` in a folder, each with its children in a group of its own."""
 
-    def __init__(self, folder: Path, broker: str) -> None:
+    def __init__(self, folder: Path, broker: str, **environment: str) -> None:
         (folder / "jobs.py").write_text(JOBS)
         self.folder = folder
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "BROKER": broker}
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "BROKER": broker} | environment
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:

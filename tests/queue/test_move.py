@@ -1,5 +1,7 @@
 """A short round of the move; ``python -m tests.queue.moving`` moves 10,000 under ten kills."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from miniasgi.queue import Queue, store
 from miniasgi.queue.commands import run
 from miniasgi.queue.owners import Owner
 from tests.queue.moving import moved
+from tests.queue.processes import ROOT
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
@@ -18,6 +21,26 @@ def test_a_move_that_is_killed_half_way_loses_no_job_and_finishes_none_twice(
     tmp_path: Path,
 ) -> None:
     assert moved(tmp_path, jobs=600, kills=2) == {"finished": 600, "twice": 0, "kills": 2}
+
+
+def test_a_mover_that_dies_before_it_publishes_has_lost_nothing(
+    queue: Queue, file: Path, tmp_path: Path
+) -> None:
+    result = queue.task(name="note")(lambda: None).delay()
+    publishing = "miniasgi.queue.celery.CeleryEngine.publish = lambda *args: os._exit(9)"
+    code = f"import os, miniasgi.queue.celery\n{publishing}\n"
+    code += (
+        f"from miniasgi.queue.commands import run\nrun(['move', {str(file)!r}, 'redis://nobody'])"
+    )
+    dead = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode
+
+    with RedisServer(tmp_path) as redis:
+        codes = [dead, run(["move", str(file), redis.url()])]
+        there = Queue("mail", redis.url())
+        state = there.AsyncResult(result.id).state
+        there.close()
+
+    assert (codes, state) == ([9, 0], "PENDING")
 
 
 def test_what_waits_is_moved_with_its_attempts_and_what_is_due_too_late_stays(

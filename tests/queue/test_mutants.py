@@ -15,7 +15,7 @@ _ONE_FAILED = 1  # pytest's exit code; 2 and above: it could not run
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_is_noticed(mutant: Mutant, tmp_path: Path) -> None:
-    for part in ("miniasgi", "tests/queue"):
+    for part in ("miniasgi", "demos", "tests/queue"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "tests/__init__.py"):
         shutil.copy(ROOT / file, tmp_path / file)

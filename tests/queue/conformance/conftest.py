@@ -1,4 +1,5 @@
-"""One suite, two engines: a SQLite file, and Celery on a Redis of the tests' own.
+"""One suite, two engines: a SQLite file, and Celery on a Redis of the tests' own, and on a RabbitMQ
+where one is installed.
 
 A test that must differ on Celery says so with a mark, ``@pytest.mark.differs("on Celery ...")``: it
 is then expected to fail there (strictly: if it passes, the mark is wrong), and the sentence is a
@@ -18,18 +19,21 @@ import pytest
 
 from demos.redis_server import RedisServer, why_not
 from miniasgi.queue import Queue
+from tests.queue import rabbit_server
+from tests.queue.rabbit_server import RabbitServer
 
 Working = Callable[[Queue], AbstractAsyncContextManager[Any]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if "[celery" not in item.name:
+            continue
         differs = item.get_closest_marker("differs")
-        if differs and "[celery" in item.name:
+        if differs:
             item.add_marker(pytest.mark.xfail(reason=differs.args[0], strict=True))
-        if "[celery" in item.name:
-            # Celery's result backend asks redis-py in an old way.
-            item.add_marker(pytest.mark.filterwarnings("ignore:Call to deprecated setex"))
+        # Celery's result backend asks redis-py in an old way.
+        item.add_marker(pytest.mark.filterwarnings("ignore:Call to deprecated setex"))
 
 
 @pytest.fixture(scope="session")
@@ -40,24 +44,37 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "celery"])
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    if rabbit_server.why_not():
+        pytest.skip(rabbit_server.why_not())
+    with RabbitServer(tmp_path_factory.mktemp("rabbit") / "node") as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "celery on Redis", "celery on RabbitMQ"])
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def broker(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL: all that differs between the two."""
+def brokers(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The URLs: all that differs between the two."""
     if engine == "sqlite":
-        return f"sqlite:///{tmp_path / 'jobs.db'}"
-    server: RedisServer = request.getfixturevalue("redis")
-    server.ask("FLUSHALL")
-    return server.url()
+        return {"broker": f"sqlite:///{tmp_path / 'jobs.db'}"}
+    redis: RedisServer = request.getfixturevalue("redis")
+    redis.ask("FLUSHALL")
+    if engine == "celery on Redis":
+        return {"broker": redis.url()}
+    rabbit: RabbitServer = request.getfixturevalue("rabbit")
+    rabbit.forget("mail")
+    return {"broker": rabbit.url, "backend": redis.url()}
 
 
 @pytest.fixture
-def queue(broker: str) -> Iterator[Queue]:
-    queue = Queue("mail", broker)
+def queue(brokers: dict[str, str]) -> Iterator[Queue]:
+    # With its pool of threads Celery waits twice for an answer of RabbitMQ's when it stops.
+    queue = Queue("mail", **brokers, lock_timeout=1.0)  # type: ignore[arg-type]
     yield queue
     queue.close()
 
@@ -65,7 +82,7 @@ def queue(broker: str) -> Iterator[Queue]:
 @pytest.fixture
 def working(engine: str) -> Working:
     """A worker in this process, with one slot, so that tasks can be closures of a test."""
-    return in_this_process if engine == "celery" else lambda queue: queue.worker(concurrency=1)
+    return in_this_process if engine != "sqlite" else lambda queue: queue.worker(concurrency=1)
 
 
 @asynccontextmanager

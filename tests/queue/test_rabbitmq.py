@@ -1,0 +1,114 @@
+"""The Celery engine on a RabbitMQ: ``RABBITMQ=1 pytest tests/queue``."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demos.redis_server import RedisServer
+from miniasgi import BackgroundTasks, JSONResponse, MiniASGI, Request
+from miniasgi.queue import Queue, QueueUnavailable
+from miniasgi.testing import Client
+from tests.queue.rabbit_server import RabbitServer, why_not
+from tests.queue.test_celery import PATIENCE, Workers
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(bool(why_not()), reason=why_not()),
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex"),
+]
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    with RabbitServer(tmp_path_factory.mktemp("rabbit") / "node") as server:
+        yield server
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def queue(rabbit: RabbitServer, redis: RedisServer) -> Iterator[Queue]:
+    rabbit.forget("mail")
+    queue = Queue("mail", rabbit.url, backend=redis.url(), lock_timeout=3.0)
+    yield queue
+    queue.close()
+
+
+async def test_while_the_broker_is_stopped_others_are_answered(
+    queue: Queue, rabbit: RabbitServer
+) -> None:
+    app, order = MiniASGI(), list[str]()
+
+    @queue.task
+    async def note(name: str) -> None: ...
+
+    @app.get("/enqueue")
+    async def enqueue(request: Request) -> JSONResponse:
+        await note.adelay("enqueued")
+        return JSONResponse({}, 202)
+
+    @app.get("/promise")
+    async def promise(request: Request) -> JSONResponse:
+        background = BackgroundTasks()
+        background.add_task(note, "promised")
+        return JSONResponse({}, 202, background=background)
+
+    @app.get("/other")
+    async def other(request: Request) -> JSONResponse:
+        return JSONResponse({})
+
+    async def ask(path: str) -> None:
+        reply = await client.get(path)
+        order.append(f"{path} {reply.status}")
+
+    async with Client(app) as client:
+        await ask("/enqueue")
+        rabbit.signal(signal.SIGSTOP)
+        waiting = [asyncio.create_task(ask(path)) for path in ("/enqueue", "/promise")]
+        await ask("/other")
+        order.append("the broker goes on")
+        rabbit.signal(signal.SIGCONT)
+        await asyncio.gather(*waiting)
+
+    assert order[:3] == ["/enqueue 202", "/other 200", "the broker goes on"]
+    assert sorted(order[3:]) == ["/enqueue 202", "/promise 202"]
+
+
+async def test_what_the_broker_has_not_confirmed_is_not_acknowledged(
+    queue: Queue, rabbit: RabbitServer
+) -> None:
+    @queue.task
+    async def note(name: str) -> None: ...
+
+    await note.adelay("the connection is open")
+    rabbit.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(QueueUnavailable, match="cannot be used"):
+            await note.adelay("the kernel takes it, and nobody reads it")
+    finally:
+        rabbit.signal(signal.SIGCONT)
+
+
+def test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job(
+    queue: Queue, rabbit: RabbitServer, redis: RedisServer, tmp_path: Path
+) -> None:
+    queue.task(name="stay", bind=True)(lambda job: None)
+    workers = Workers(tmp_path, rabbit.url, BACKEND=redis.url())
+    try:
+        first = workers.start()
+        result = queue.tasks["stay"].delay()
+        workers.wait_for("attempt 1")
+        workers.kill(first)
+        workers.start()
+
+        assert result.get(PATIENCE) == 2
+    finally:
+        for process in workers.processes:
+            workers.kill(process)
