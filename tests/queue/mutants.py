@@ -144,10 +144,7 @@ MUTANTS = [
         CELERY,
         "        task_acks_late=True,\n",
         "        task_acks_late=False,\n",
-        [
-            "test_celery.py::"
-            "test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job[asyncio]"
-        ],
+        ["test_celery.py::test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job"],
     ),
     Mutant(
         "say done before it is handed over",
@@ -156,45 +153,42 @@ MUTANTS = [
         "        threading.Timer(\n"
         "            0.0, self._broker.publish, [replace(job, due_at=None, attempt=0, retries=0)]\n"
         "        ).start()\n",
-        [
-            "test_outbox.py::"
-            "test_a_promise_needs_no_broker_and_is_handed_over_when_it_is_back[asyncio]"
-        ],
+        ["test_outbox.py::test_a_promise_needs_no_broker_and_is_handed_over_when_it_is_back"],
     ),
     Mutant(
         "hand over under another id",
         OUTBOX,
         "replace(job, due_at=None, attempt=0, retries=0)",
         "replace(job, id=job.id + 'x', due_at=None, attempt=0, retries=0)",
-        ["test_outbox.py::test_nobody_has_a_promised_job_before_the_last_byte[asyncio]"],
+        ["test_outbox.py::test_nobody_has_a_promised_job_before_the_last_byte"],
     ),
     Mutant(
         "leave the outbox before the last byte",
         OUTBOX,
         "        promise.result = self.result(job.id)\n",
         "        promise.result = self.result(job.id)\n        self._file.put(job)\n",
-        ["test_outbox.py::test_nobody_has_a_promised_job_before_the_last_byte[asyncio]"],
+        ["test_outbox.py::test_nobody_has_a_promised_job_before_the_last_byte"],
     ),
     Mutant(
         "run what another copy runs",
         MARKS,
         '        if there["copy"] != copy:\n',
         "        if False:\n",
-        ["test_celery.py::test_a_second_copy_of_a_message_is_skipped[asyncio]"],
+        ["test_celery.py::test_a_second_copy_of_a_message_is_skipped"],
     ),
     Mutant(
         "run what has ended",
         MARKS,
         '        if raw and self._backend.decode_result(raw)["status"] in _ENDED:\n',
         "        if False:\n",
-        ["test_celery.py::test_a_copy_of_what_has_ended_is_skipped[asyncio]"],
+        ["test_celery.py::test_a_copy_of_what_has_ended_is_skipped"],
     ),
     Mutant(
         "publish what is published already",
         CELERY,
         "            if self.marks.announce(job):\n",
         "            if self.marks.announce(job) or True:\n",
-        ["test_celery.py::test_what_was_published_is_not_published_again[asyncio]"],
+        ["test_celery.py::test_what_was_published_is_not_published_again"],
     ),
     Mutant(
         "delete what is moved before it is published",

@@ -259,7 +259,8 @@ JOBS = """
 import os
 from miniasgi.queue import Queue
 
-queue = Queue("mail", os.environ["BROKER"], backend=os.environ.get("BACKEND"), visibility_timeout=2.0)
+backend = os.environ.get("BACKEND")
+queue = Queue("mail", os.environ["BROKER"], backend=backend, visibility_timeout=2.0)
 
 @queue.task(bind=True)
 def stay(job):
