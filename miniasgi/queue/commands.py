@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from miniasgi.queue import store
+from miniasgi.queue.embedded import EmbeddedEngine
 from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.owners import living
 from miniasgi.queue.tasks import Queue, broker_path
@@ -33,11 +34,28 @@ def run(arguments: Sequence[str], more: Commands | None = None) -> int:
     """Run one command, ``more`` of them if given; returns the exit code."""
     options = _parser(more).parse_args(arguments)
     try:
-        return options.command(options) or 0
+        return 0 if _answered_by_celery(options) else options.command(options) or 0
     except (ValueError, LookupError, ImportError, OSError, QueueUnavailable) as exc:
         said = exc.args[0] if isinstance(exc, LookupError) else exc
         print(f"miniasgi: {said}", file=sys.stderr)
         return 2
+
+
+def _answered_by_celery(options: argparse.Namespace) -> bool:
+    """Was it asked of a broker's jobs? Then Celery has answered, or it has refused."""
+    if ":" not in options.where or "://" in options.where or options.command is work:
+        return False
+    queue = queue_at(options.where)
+    if isinstance(queue.engine, EmbeddedEngine):
+        return False
+    from miniasgi.queue.celery_commands import answer
+
+    told = answer(queue, options)
+    if isinstance(told, str):
+        print(told)
+    elif told is not None:
+        _print_row(told, options.json)
+    return told is not None
 
 
 def work(options: argparse.Namespace) -> None:
@@ -71,9 +89,13 @@ def show(options: argparse.Namespace) -> None:
     row = writer_at(options.where).read(store.find, options.id)
     if row is None:
         raise LookupError(f"no job {options.id!r} in {options.where}")
-    if options.json:
-        return print_rows([dict(row)], True)
-    for name, value in dict(row).items():
+    _print_row(dict(row), options.json)
+
+
+def _print_row(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        return print_rows([row], True)
+    for name, value in row.items():
         if value is not None:
             print(f"{name + ':':12} {value}")
 

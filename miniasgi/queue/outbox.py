@@ -38,6 +38,7 @@ class OutboxEngine:
         self.celery = broker.celery
         self.register = broker.register
         self.work = broker.work
+        self.explained = broker.explained
         self.transaction = file.transaction
         self._file = file
         self._broker = broker

@@ -21,10 +21,10 @@ FLOORS = [
     {"embedded", "celery_tasks"},
     {"celery"},
     {"outbox", "move"},
-    {"tasks"},
+    {"tasks", "celery_commands"},
     {"commands", "__init__"},
 ]
-CELERY = {"celery", "celery_tasks", "marks", "move", "outbox"}
+CELERY = {"celery", "celery_commands", "celery_tasks", "marks", "move", "outbox"}
 WEB = {"background", "concurrency", "types", "events"}
 
 

@@ -227,10 +227,12 @@ async def test_a_copy_of_what_has_ended_is_skipped(queue: Queue, redis: RedisSer
         runs.append(name)
 
     first = await note.options(task_id="one").adelay("one")
-    redis.ask("HDEL", "celery-task-meta-one-job", "published")  # as if killed before it said so
-    await note.options(task_id="one").adelay("one")
-    other = await note.adelay("other")
     async with in_this_process(queue):
+        await first.aget(PATIENCE)
+        copy = redis.ask("HGET", "celery-task-meta-one-job", "copy").split(b"\r\n")[1].decode()
+        again = {"task_id": "one", "headers": {"miniasgi_copy": copy.partition("/")[0]}}
+        queue.celery.send_task("note", ("one",), queue="mail", priority=9, **again)
+        other = await note.adelay("other")
         await other.aget(PATIENCE)
 
     assert (runs, first.state) == (["one", "other"], "SUCCESS")

@@ -185,9 +185,9 @@ async def test_a_countdown_is_kept(queue: Queue, working: Working) -> None:
     async def note(name: str) -> None:
         order.append(name)
 
-    later = await note.options(countdown=1.0).adelay("later")
-    now = await note.adelay("now")
     async with working(queue):
+        later = await note.options(countdown=1.0).adelay("later")
+        now = await note.adelay("now")
         await later.aget(PATIENCE)
         await now.aget(PATIENCE)
 

@@ -1,0 +1,65 @@
+"""The command line on a queue of Celery's: what Celery can answer, and where to look for the rest.
+
+The backend knows a job by its id, workers know what they run, the broker how many messages wait.
+Nobody keeps a list of jobs, so a command that takes one is refused, and says where else to look.
+"""
+
+from typing import Any
+
+ANSWERS = 1.0  #: seconds that workers are given to answer
+_ELSEWHERE = {
+    "list": "Celery keeps no list of jobs: Flower shows those it saw, `show` one by its id",
+    "retry": "Celery keeps no job that has ended: enqueue it again, under another id",
+    "pause": "tell its workers: celery -A module:celery_app control cancel_consumer {name}",
+    "resume": "tell its workers: celery -A module:celery_app control add_consumer {name}",
+    "purge": "results expire by themselves; --state ready deletes what waits at the broker",
+}
+
+
+def answer(queue: Any, options: Any) -> dict[str, Any] | str | None:
+    """A row or a sentence to print; None for a command that is not about jobs.
+
+    Raises ValueError if Celery cannot do this, LookupError if there is no such job.
+    """
+    command = options.command.__name__.rstrip("_")
+    if command in _ELSEWHERE and not (command == "purge" and options.state == ["ready"]):
+        raise ValueError(f"{queue!r}: {_ELSEWHERE[command].format(name=queue.name)}")
+    with queue.engine.explained():
+        if command == "purge":
+            return f"{_purge(queue)} jobs deleted"
+        if command == "status":
+            return _status(queue)
+    if command == "revoke":
+        done = sum(queue.AsyncResult(id).revoke() for id in options.ids)
+        return f"{done} of {len(options.ids)} jobs revoked"
+    if command == "show":
+        if (row := queue.AsyncResult(options.id).row) is None:
+            raise LookupError(f"no job {options.id!r} in {options.where}")
+        return dict(row)
+    return None
+
+
+def _status(queue: Any) -> dict[str, Any]:
+    """How many messages wait, how many workers answer, and how many jobs they run and hold."""
+    inspect = queue.celery.control.inspect(timeout=ANSWERS)
+    active, held = inspect.active() or {}, inspect.scheduled() or {}
+    row = {"queue": queue.name, "waiting": _waiting(queue), "held": _count(held)}
+    return row | {"running": _count(active), "workers": len(active)}
+
+
+def _purge(queue: Any) -> int:
+    with queue.celery.connection_for_write() as connection:
+        return int(connection.default_channel.queue_purge(queue.name) or 0)
+
+
+def _waiting(queue: Any) -> int:
+    with queue.celery.connection_for_read() as connection:
+        try:
+            told = connection.default_channel.queue_declare(queue.name, passive=True)
+        except connection.channel_errors:  # nothing was ever published
+            return 0
+        return int(told.message_count)
+
+
+def _count(jobs: dict[str, list[Any]]) -> int:
+    return sum(map(len, jobs.values()))
