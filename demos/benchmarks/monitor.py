@@ -3,7 +3,8 @@
 The file is made anew, with a day's history. Pages are asked for in process, one after the other, at
 first by monitors that have seen nothing yet. Then a worker in another process empties a backlog, in
 turns with ten pages open (a stream of events each, and the page whenever it tells of a change) and
-with none; only the ratio of neighbouring turns is believed.
+with none; only the ratio of neighbouring turns is believed, and where others use the machine rather
+that of the processor's time a job than that of jobs a second.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median, quantiles
+from typing import NamedTuple
 
 import httpx
 
@@ -139,8 +141,18 @@ async def _milliseconds(client: Client, path: str) -> float:
 # What they cost the queue
 
 
-async def turns(queue: Queue, rounds: int, *, mounted: bool) -> list[tuple[float, float]]:
-    """Jobs a second without and with open pages, turn about.
+class Turn(NamedTuple):
+    """Some seconds: jobs a second; of processors, what one job took in the worker's process (µs),
+    and the share that the process with the pages took.
+    """
+
+    rate: float
+    job: float
+    share: float
+
+
+async def turns(queue: Queue, rounds: int, *, mounted: bool) -> list[tuple[Turn, Turn]]:
+    """Without and with open pages, turn about.
 
     ``mounted``: the worker shares its process with the pages; else it has one of its own.
     """
@@ -156,14 +168,15 @@ async def turns(queue: Queue, rounds: int, *, mounted: bool) -> list[tuple[float
         subprocess.Popen([sys.executable, "-m", *command], stderr=subprocess.DEVNULL)
         for command in (serve, *work)
     ]
+    pids = (children[0].pid, children[-1].pid)
     try:
         async with httpx.AsyncClient(base_url=base, timeout=30.0) as client:
             await until_up(client)
             seen = []
             for _ in range(rounds):
-                closed = await per_second(queue)
+                closed = await a_turn(queue, *pids)
                 async with open_pages(client):
-                    seen.append((closed, await per_second(queue)))
+                    seen.append((closed, await a_turn(queue, *pids)))
             return seen
     finally:
         for child in children:
@@ -171,13 +184,21 @@ async def turns(queue: Queue, rounds: int, *, mounted: bool) -> list[tuple[float
             child.wait()
 
 
-async def per_second(queue: Queue) -> float:
+async def a_turn(queue: Queue, server: int, worker: int) -> Turn:
     await asyncio.sleep(0.5)
-    begin, before = time.perf_counter(), waiting(queue)
+    begin, before, worked, served = time.perf_counter(), waiting(queue), cpu(worker), cpu(server)
     await asyncio.sleep(TURN)
     after, seconds = waiting(queue), time.perf_counter() - begin
     assert after > 0, "the backlog is empty: give more --backlog"
-    return (before - after) / seconds
+    done = before - after
+    job = (cpu(worker) - worked) / done * 1e6
+    return Turn(done / seconds, job, (cpu(server) - served) / seconds)
+
+
+def cpu(pid: int) -> float:
+    """Seconds of processors that a process has used (proc(5), "utime" and "stime")."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def waiting(queue: Queue) -> int:
@@ -259,14 +280,22 @@ def print_pages(took: dict[str, tuple[list[float], list[float]]]) -> None:
     print(table(("page", "first request, slowest of 5", "median", "p99", "slowest"), rows))
 
 
-def print_turns(process: str, seen: list[tuple[float, float]]) -> None:
-    print(f"\nJobs a second, the worker in a process {process}:\n")
+def print_turns(process: str, seen: list[tuple[Turn, Turn]]) -> None:
+    print(f"\nThe worker in a process {process}, without and with {PAGES} pages open:\n")
     rows = [
-        (f"{closed:,.0f}", f"{opened:,.0f}", f"{opened / closed - 1:+.1%}")
+        (
+            f"{closed.rate:,.0f} {opened.rate:,.0f} {opened.rate / closed.rate - 1:+.1%}",
+            f"{closed.job:.0f} {opened.job:.0f} {opened.job / closed.job - 1:+.1%}",
+            f"{closed.share:.0%} {opened.share:.0%}",
+        )
         for closed, opened in seen
     ]
-    rows.append(("median", "", f"{median(opened / closed for closed, opened in seen) - 1:+.1%}"))
-    print(table(("no page", f"{PAGES} pages open", "difference"), rows))
+    rate = median(opened.rate / closed.rate for closed, opened in seen) - 1
+    job = median(opened.job / closed.job for closed, opened in seen) - 1
+    rows.append((f"median {rate:+.1%}", f"median {job:+.1%}", ""))
+    print(
+        table(("jobs a second", "µs of processor a job", "processor of the pages' process"), rows)
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
-from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -89,10 +88,10 @@ class Broker:
         workers = [
             {
                 "name": name,
-                "pid": about["pid"],
-                "slots": about["pool"].get("max-concurrency"),
+                "pid": about.get("pid"),  # not in an answer that is an error
+                "slots": about.get("pool", {}).get("max-concurrency"),
                 **{
-                    kind: [_job(one) for one in told.get(name, [])]
+                    kind: [_job(one) for one in told.get(name, []) if "error" not in told[name]]
                     for kind, told in zip(kinds[1:], jobs, strict=True)
                 },
             }
@@ -127,7 +126,7 @@ def _job(told: Mapping[str, Any]) -> dict[str, Any]:
 class BrokerSite(Site):
     """The monitor of a queue on Celery: what it can tell, and Flower for the rest."""
 
-    paths = MappingProxyType({"/": "broker", "/jobs/{id:path}": "job"})
+    paths = (("/", "broker"), ("/jobs/{id:path}", "job"))
 
     def __init__(
         self, queue: Queue, watch: Watch[Any], access: Access, hide: bool, flower: str | None

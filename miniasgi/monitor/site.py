@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from hashlib import sha256
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -47,7 +46,7 @@ class Site:
     """The monitor of one queue, wherever it is: `FileSite` and `BrokerSite` say what there is."""
 
     #: Each path with the name of its page, the first of them in the navigation.
-    paths: Mapping[str, str]
+    paths: tuple[tuple[str, str], ...]
     flower: str | None = None
 
     def __init__(self, queue: str, watch: Watch[Any], access: Access, hide: bool) -> None:
@@ -70,7 +69,7 @@ class Site:
             },
         )
         app.add_middleware(shell.with_headers)
-        for path, page in self.paths.items():
+        for path, page in self.paths:
             view = getattr(self, page, self.overview)
             app.get(path, name=page)(self._page(page, view))
             app.get(f"/api{path}" if path != "/" else "/api/overview")(self._json(view))
@@ -146,7 +145,7 @@ class Site:
             "base": base,
             "here": request["path"] + (f"?{request.url.query}" if request.url.query else ""),
             "queue": self.queue,
-            "pages": {path: name for path, name in self.paths.items() if "{" not in path},
+            "pages": {path: name for path, name in self.paths if "{" not in path},
             "flower": self.flower,
             "snapshot": snapshot,
             "link": lambda path, **query: _link(base, path, query),
@@ -255,15 +254,9 @@ class Site:
 class FileSite(Site):
     """The monitor of all queues in one file."""
 
-    paths = MappingProxyType(
-        {
-            "/": "overview",
-            "/jobs": "jobs",
-            "/failures": "failures",
-            "/queues": "queues",
-            "/workers": "workers",
-            "/jobs/{id:path}": "job",
-        }
+    paths = (
+        *(("/", "overview"), ("/jobs", "jobs"), ("/failures", "failures")),
+        *(("/queues", "queues"), ("/workers", "workers"), ("/jobs/{id:path}", "job")),
     )
 
     def __init__(self, queue: Queue, watch: Watch[Any], access: Access, hide: bool) -> None:

@@ -15,15 +15,9 @@ def number(value: float | None) -> str:
 
 def rate(value: float) -> str:
     """Jobs a second, or a minute where they are few."""
-    if value == 0:
-        return "0/s"
-    return (
-        f"{value:,.0f}/s"
-        if value >= 10
-        else f"{value:.1f}/s"
-        if value >= 1
-        else f"{value * 60:.2g}/min"
-    )
+    if value == 0 or value >= 10:
+        return f"{value:,.0f}/s"
+    return f"{value:.1f}/s" if value >= 1 else f"{value * 60:.2g}/min"
 
 
 def percent(share: float | None) -> str:
@@ -93,19 +87,5 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-FILTERS: dict[str, Callable[..., str]] = {
-    function.__name__: function
-    for function in (
-        number,
-        rate,
-        percent,
-        duration,
-        ago,
-        moment,
-        clock,
-        pretty,
-        short,
-        call,
-        segment,
-    )
-}
+_ALL = (number, rate, percent, duration, ago, moment, clock, pretty, short, call, segment)
+FILTERS: dict[str, Callable[..., str]] = {function.__name__: function for function in _ALL}
