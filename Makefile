@@ -2,7 +2,7 @@
 #
 #   make lab     the same in a browser
 #   make demo    see what happens after the response, recorded here and now
-#   make test    what CI runs: format, lint, types, import contracts, tests
+#   make test    what CI runs: format, lint, types, import contracts, spelling, tests
 #   make docs    the book, to read beside the source; make docs-serve shows it
 #
 # Each makes .venv first, with the versions in .ci/constraints.txt.
@@ -25,6 +25,7 @@ test: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 	$(BIN)/python -m pytest -q
 
 bench: $(VENV)/bench
