@@ -35,8 +35,8 @@ WORDS = re.findall(
     """
     RETURNING SimpleWorker SqliteHuey StateDirectory TestClient accept_content acks_late
     autoretry_for broker_connection_max_retries cp cron every flock ge injected miniasgi_schema
-    opentelemetry orjson packaging pytest11 reject_on_worker_lost result_expires schedule starlette_queue
-    task_acks_late task_reject_on_worker_lost testclient unequal user_agent
+    opentelemetry orjson packaging pytest11 reject_on_worker_lost result_expires schedule
+    starlette_queue task_acks_late task_reject_on_worker_lost testclient unequal user_agent
     worker_prefetch_multiplier worse
     """,
 )
@@ -52,15 +52,22 @@ class Definitions(ast.NodeVisitor):
     def __init__(self, strings: bool = False) -> None:
         self.names: set[str] = set()
         self.members: dict[str, set[str]] = {}
+        self._bases: dict[str, set[str]] = {}
         self._strings = strings
         self._classes: list[str] = []
 
+    def has(self, owner: str, name: str) -> bool:
+        """Has the class this name, as far as we can see? One that inherits from elsewhere may."""
+        if owner not in self.members:
+            return True
+        return name in self.members[owner] or any(
+            self.has(base, name) for base in self._bases[owner] - {"ABC", "Protocol"}
+        )
+
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self._add(node.name)
-        # A class that inherits from elsewhere, or says what it has at run time, may have any name.
         self.members.setdefault(node.name, set())
-        if node.bases:
-            self.members[node.name].add("*")
+        self._bases.setdefault(node.name, set()).update(map(ast.unparse, node.bases))
         self._classes.append(node.name)
         self.generic_visit(node)
         self._classes.pop()
@@ -144,8 +151,8 @@ def unknown(text: str, known: Definitions) -> Iterator[str]:
         if match is None or _SCENARIO.fullmatch(span) or span in _files():
             continue
         *path, name = match[1].split(".")
-        members = known.members.get(path[-1], {"*"}) if path else {"*"}
-        ours = name in blocks or (name in known.names and ("*" in members or name in members))
+        owned = known.has(path[-1], name) if path else True
+        ours = name in blocks or (name in known.names and owned)
         keywords = set(re.findall(r"(\w+)=(?!=)", match[2] or ""))
         if not ours or keywords - known.names - blocks:
             yield span
