@@ -57,7 +57,7 @@ CHINESE = Language(
     head="""# 账本
 
 这个项目起源于一篇教程，它对“响应之后发生什么”作了 {count} 条断言。下面用我们自己的话逐条列出，\
-并写明实际尝试时看到了什么。本页由\
+并写明实际尝试时看到了什么。本页由 \
 [`demos/chapter/ledger.json`]({root}demos/chapter/ledger.json) \
 经 `python -m demos.chapter.ledger_page` 生成。\
 每条证明是实验室里的一个场景（`make demo`）或一个测试；没有证明的，写明理由。
