@@ -153,9 +153,8 @@ class Lab:
         return page
 
     async def compare(self, request: Request) -> Response:
-        whole = [run for run in self.runs.unfinished() if len(run.names) > 1]
+        run = self.runs.latest_of_all()
         table = pages.table(self.shelf)
-        run = whole[0] if whole else None
         return self.page("compare.html", "Compare", table=table, run=run, **pages.summary(table))
 
     async def ledger(self, request: Request) -> Response:

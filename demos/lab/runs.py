@@ -26,7 +26,7 @@ from miniasgi.queue.tasks import new_id
 AT_ONCE = 2  #: runs that go on
 WAITING = 6  #: runs that may wait or go on; one more is refused
 REMEMBERED = 50  #: runs whose steps can still be read
-SECONDS = 60.0  #: that one scenario may take
+SECONDS = 90.0  #: that one scenario may take
 ENDING = 20.0  #: seconds that a child may take to end its servers
 LONGEST_LINE = 64 * 1024 * 1024
 
@@ -98,6 +98,10 @@ class Runs:
 
     def get(self, id: str) -> Run | None:
         return self._runs.get(id)
+
+    def latest_of_all(self) -> Run | None:
+        """The newest run of many scenarios."""
+        return next((run for run in reversed(self._runs.values()) if len(run.names) > 1), None)
 
     def unfinished(self) -> list[Run]:
         return [run for run in self._runs.values() if not run.is_over]
@@ -179,7 +183,7 @@ class Runs:
                 await asyncio.to_thread(self._put, run, words["result"])
                 run.tell(name=words["result"]["name"], what="kept")
             elif "error" in words:
-                run.error = words["error"]
+                run.error = "; ".join(filter(None, (run.error, words["error"])))
             else:
                 run.tell(**words)
 

@@ -13,8 +13,10 @@ import anyio
 import httpx
 import pytest
 
+from demos.lab import child
 from demos.lab.application import Lab
 from demos.lab.runs import WAITING, Run
+from demos.scenario import load
 from miniasgi.testing import Client
 from tests.lab.served import Served
 
@@ -96,28 +98,29 @@ def test_only_so_many_runs_may_wait_and_each_can_be_stopped(reader: Reader) -> N
 
 
 @asynccontextmanager
-async def a_run(folder: Path, **options: Any) -> AsyncIterator[tuple[Client, Run]]:
+async def a_run(folder: Path, scenario: str, **options: Any) -> AsyncIterator[tuple[Client, Run]]:
     """A lab in this process, and one run that was started by its form."""
     lab = Lab(folder, **options)
     async with Client(lab.app, "http://127.0.0.1:8000") as client:
-        form = {"token": lab.guard.token, "scenario": "s01_order"}
-        reply = await client.post("/runs", data=form)
-        run = lab.runs.get(reply.headers["location"].rpartition("/")[2])
-        assert run is not None
+        form = {"token": lab.guard.token, "scenario": scenario}
+        await client.post("/runs", data=form)
+        (run,) = lab.runs.unfinished()
         yield client, run
 
 
-def failed(folder: Path, act: Callable[[Run], None], **options: Any) -> str:
+def failed(
+    folder: Path, act: Callable[[Run], None], scenario: str = "s01_order", **options: Any
+) -> str:
     """What the page says of a run that failed, after this was done to it at its first step."""
 
     async def ask() -> str:
-        async with a_run(folder, **options) as (client, run):
+        async with a_run(folder, scenario, **options) as (client, run):
             while not run.steps and not run.is_over:
                 await run.changed.wait()
             act(run)
             events = await client.get(f"/runs/{run.id}/events")
             assert over(events.text) == "failed"
-            page = await client.get(f"/runs/{run.id}")
+            page = await client.get("/compare" if scenario == "all" else f"/runs/{run.id}")
             found = re.search(r'role="alert">([^<]*)<', page.text)
             assert found is not None
             return found[1]
@@ -136,9 +139,10 @@ def test_a_recording_process_that_is_killed_leaves_a_reason(tmp_path: Path) -> N
         assert run.process is not None
         run.process.send_signal(signal.SIGKILL)
 
-    said = failed(tmp_path, kill)
+    one, every = failed(tmp_path, kill), failed(tmp_path, kill, "all")
 
-    assert said.startswith("The run was not whole: the recording process was ended by SIGKILL")
+    assert one.startswith("The run was not whole: the recording process was ended by SIGKILL")
+    assert every.startswith("The last run was not whole: the recording process was ended by")
 
 
 def test_a_recording_process_that_breaks_leaves_its_last_words(
@@ -153,3 +157,16 @@ def test_a_recording_process_that_breaks_leaves_its_last_words(
     said = failed(tmp_path / "shelf", lambda run: None)
 
     assert "a broken installation" in said
+
+
+def test_a_scenario_that_cannot_be_run_costs_the_others_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenarios = [load("s02_one_step"), load("s01_order")]
+    monkeypatch.setattr(scenarios[0].module, "needs", ("no_such_module",), raising=False)
+
+    child.record(scenarios)
+
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert said[0]["error"].startswith("s02: no_such_module is not installed")
+    assert [one["result"]["name"] for one in said if "result" in one] == ["s01_order"]
