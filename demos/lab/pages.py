@@ -57,7 +57,7 @@ def words(text: str) -> Markup:
 
 def sentence(text: str) -> str:
     """With a capital letter; what begins with code stays as it is."""
-    return text[:1].upper() + text[1:]
+    return text if "_" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
 def titled(scenario: Scenario) -> str:

@@ -250,7 +250,7 @@ class _Lane:
             self._write(bar.label, *self._ends(bar), row, lift=lift)
 
     def _write(self, words: str, first: float, last: float, row: Row, *, lift: int = 0) -> bool:
-        """Write within these ends, or right or left of them: wholly on a bar or wholly off all,
+        """Write within these ends, or right or left of them: wholly on its bar or wholly off all,
         and over no point or other label. No room, no label: the title has it.
         """
         length = len(words) * _LETTER
@@ -258,7 +258,9 @@ class _Lane:
         after_points = [end + 2 for _, end in sorted(self.taken) if first < end < last + 16]
         for x in (first + 6, *after_points, last + 8, first - 8 - length):
             end = x + length
-            is_on = not lift and any(left <= x and end <= right for left, right in bars)
+            is_on = not lift and any(
+                left <= min(x, first) and max(end, last) <= right for left, right in bars
+            )
             is_off = all(end < left or right < x for left, right in bars)
             is_taken = any(x < right and left < end for left, right in self.taken)
             frame = self.panel.frame
