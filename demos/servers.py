@@ -24,8 +24,8 @@ from demos.client import Connection
 from demos.scenario import FRAMEWORKS, Visitor
 from miniasgi.timeline import Recording
 
-STARTING = 30.0  #: seconds that a server may take to answer its first request
-STOPPING = 15.0  #: seconds that a server may take to finish its tasks and end
+STARTING = 60.0  #: seconds that a server may take to answer its first request
+STOPPING = 30.0  #: seconds that a server may take to finish its tasks and end
 ROOT = Path(__file__).parent.parent
 
 
