@@ -13,7 +13,7 @@ from typing import Any
 
 from demos.report import compared, titled
 from demos.runner import Result
-from demos.scenario import NAMES
+from demos.scenario import FRAMEWORKS, NAMES
 from demos.servers import DemoError, Settings
 from miniasgi.timeline import Recording, svg
 from miniasgi.timeline.svg import STYLE
@@ -42,7 +42,7 @@ def page(
         style=STYLE,
         patterns=_patterns(),
         names=NAMES,
-        frameworks=[name for name in NAMES if any(_run(result, name) for result in results)],
+        frameworks=[name for name in FRAMEWORKS if any(_run(result, name) for result in results)],
         scenarios=[_data(result, others.get(result.scenario.name), named) for result in results],
         versions=results[0].versions,
         other_versions=next(iter(others.values())).versions if others else {},
