@@ -177,7 +177,10 @@ class BackgroundTasks(BackgroundTask):
 
     async def abandon(self, because: BaseException, *, after: int = 0) -> None:
         """Abandon the tasks ``after`` so many that have begun."""
+        promised = self.tasks[: self._accepted]
         for task in self.tasks[after:]:
+            if not isinstance(task, BackgroundTask) and task not in promised:  # it would not say so
+                _log("background task %r will not run: %r", getattr(task, "name", task), because)
             try:
                 await task.abandon(because)
             except Exception as exc:  # the others are to be let go as well

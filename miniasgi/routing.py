@@ -184,8 +184,7 @@ class _Table:
     """The routes, arranged so that `Router.find` asks few of them. Built once, then only read."""
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        self.static: dict[tuple[str, str], BaseRoute] = {}  # by path and method
-        self._methods = {method for route in routes for method in route.methods}
+        self.static: dict[str, dict[str, BaseRoute]] = {}
         self._own: dict[str, list[tuple[int, BaseRoute]]] = {}
         self._merged: dict[str, list[BaseRoute]] = {}
         self._longest = 0
@@ -194,7 +193,7 @@ class _Table:
             earlier = self._above(route.path)
             if route.is_static and all(one.match(route.path) is None for one in earlier):
                 for method in route.methods:
-                    self.static.setdefault((route.path, method), route)
+                    self.static.setdefault(route.path, {}).setdefault(method, route)
             else:
                 beginning = route.path.partition("{")[0].rpartition("/")[0] + "/"
                 self._own.setdefault(beginning, []).append((number, route))
@@ -215,9 +214,8 @@ class _Table:
 
     def allowed(self, path: str) -> set[str]:
         """The methods that this path answers; a `Mount` answers any, told as ``*``."""
-        static = {method for method in self._methods if (path, method) in self.static}
         matching = [route for route in self.candidates(path) if route.match(path) is not None]
-        return static.union(*(route.methods or "*" for route in matching))
+        return set(self.static.get(path, ())).union(*(route.methods or "*" for route in matching))
 
     def _above(self, path: str) -> list[BaseRoute]:
         ends = [i + 1 for i, character in enumerate(path) if character == "/"]
@@ -257,11 +255,10 @@ class Router:
         path, method = scope["path"], scope["method"]
         if scope.get("root_path"):
             path = _below_root(scope["root_path"], path)
-        static = table.static.get((path, method))
-        if static is not None:
-            scope["route"] = static
-            scope["endpoint"] = static.endpoint
-            return static.respond
+        if path in table.static and method in table.static[path]:
+            route = scope["route"] = table.static[path][method]
+            scope["endpoint"] = route.endpoint
+            return route.respond
         for route in table.candidates(path):
             if method in route.methods or not route.methods:
                 params = route.match(path)

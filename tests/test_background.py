@@ -377,6 +377,18 @@ async def test_a_response_that_cannot_be_sent_abandons_what_it_accepted():
     assert order == ["promise accepted", "promise abandoned: not a status"]
 
 
+async def test_what_was_never_promised_is_named_when_it_is_dropped(caplog):
+    order: list[str] = []
+    tasks = BackgroundTasks([Promise(order, "send_email")])
+
+    await tasks.abandon(ValueError("the endpoint raised"))
+
+    assert order == ["send_email abandoned: the endpoint raised"]
+    assert caplog.messages == [
+        "background task 'send_email' will not run: ValueError('the endpoint raised')"
+    ]
+
+
 async def test_after_a_failure_what_was_promised_is_abandoned():
     order = []
 

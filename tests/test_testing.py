@@ -497,13 +497,16 @@ async def test_after_the_response_receive_says_disconnect():
 async def test_what_a_request_carries():
     async with Client(echo, "https://example.org:8443", lifespan=False) as client:
         reply = await client.put(
-            "/caf\xe9/%31?a=1", params={"b": [2, 3]}, json={"x": "\xe9"}, headers={"Accept": "text"}
+            "/caf\xe9/%31?a=\xe9&c=%26?",
+            params={"b": [2, 3]},
+            json={"x": "\xe9"},
+            headers={"Accept": "text"},
         )
 
     assert reply.json() == {
         "method": "PUT",
         "path": "/caf\xe9/1",
-        "query": "a=1&b=2&b=3",
+        "query": "a=%C3%A9&c=%26?&b=2&b=3",
         "headers": {
             "host": "example.org:8443",
             "user-agent": "miniasgi",

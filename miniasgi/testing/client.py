@@ -25,6 +25,8 @@ from miniasgi.types import ASGIApp, Message, Scope
 
 Pairs: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
+_SAFE = "/%:@!$&'()*+,;=~"  # what a path may hold as it is; what is quoted already stays so
+
 
 class Options(TypedDict, total=False):
     """What a request may carry; at most one of ``json``, ``content`` and ``data``."""
@@ -171,7 +173,7 @@ class Client:
     def _scope(self, method: str, path: str, options: Options, headers: dict[str, str]) -> Scope:
         url = urlsplit(self.base_url)
         raw_path, _, query = path.partition("?")
-        raw_path = quote(raw_path, safe="/%:@!$&'()*+,;=~")
+        raw_path, query = quote(raw_path, safe=_SAFE), quote(query, safe=_SAFE + "?")
         params = urlencode(_pairs(options.get("params", ())), doseq=True)
         cookies = self.cookies | dict(options.get("cookies", {}))
         if cookies:
