@@ -255,8 +255,9 @@ class Router:
         path, method = scope["path"], scope["method"]
         if scope.get("root_path"):
             path = _below_root(scope["root_path"], path)
-        if path in table.static and method in table.static[path]:
-            route = scope["route"] = table.static[path][method]
+        by_method = table.static.get(path)
+        if by_method is not None and method in by_method:
+            route = scope["route"] = by_method[method]
             scope["endpoint"] = route.endpoint
             return route.respond
         for route in table.candidates(path):
