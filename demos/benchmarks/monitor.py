@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median, quantiles
@@ -113,9 +113,12 @@ def fill_backlog(queue: Queue, rows: int) -> None:
 # Pages
 
 
-async def pages(queue: Queue, rounds: int) -> dict[str, tuple[list[float], list[float]]]:
-    """Milliseconds of each page: by monitors that have seen nothing, and by one that has."""
-    took: dict[str, tuple[list[float], list[float]]] = {path: ([], []) for path in PATHS}
+Took = tuple[float, float]  #: milliseconds, and those of them in which a processor worked
+
+
+async def pages(queue: Queue, rounds: int) -> dict[str, tuple[list[Took], list[Took]]]:
+    """What each page took: by monitors that have seen nothing, and by one that has."""
+    took: dict[str, tuple[list[Took], list[Took]]] = {path: ([], []) for path in PATHS}
     for path in PATHS:
         for _ in range(5):
             async with Client(monitor(queue)) as client:
@@ -130,10 +133,10 @@ async def pages(queue: Queue, rounds: int) -> dict[str, tuple[list[float], list[
     return took
 
 
-async def _milliseconds(client: Client, path: str) -> float:
-    begin = time.perf_counter()
+async def _milliseconds(client: Client, path: str) -> Took:
+    begin, worked = time.perf_counter(), time.process_time()
     reply = await client.get(path, headers={"accept": "text/html"})
-    took = (time.perf_counter() - begin) * 1e3
+    took = (time.perf_counter() - begin) * 1e3, (time.process_time() - worked) * 1e3
     assert reply.status == 200
     return took
 
@@ -260,24 +263,27 @@ def main() -> int:
         fill(queue, options.rows)
         print_environment(environment(("miniasgi", "jinja2", "prometheus_client")))
         print_pages(asyncio.run(pages(queue, options.rounds)))
-        for name, mounted in (("of its own", False), ("shared with the pages", True)):
+        kinds = (("of its own", False), ("shared with the pages", True))
+        for name, mounted in kinds if options.turns else ():
             fill_backlog(queue, options.backlog)
             print_turns(name, asyncio.run(turns(queue, options.turns, mounted=mounted)))
         queue.close()
     return 0
 
 
-def print_pages(took: dict[str, tuple[list[float], list[float]]]) -> None:
+def print_pages(took: dict[str, tuple[list[Took], list[Took]]]) -> None:
     rows = []
     for path, (cold, warm) in took.items():
-        figures = (
-            max(cold),
-            median(warm),
-            quantiles(warm, n=100, method="inclusive")[98],
-            max(warm),
-        )
-        rows.append((path, *(f"{figure:.1f} ms" for figure in figures)))
+        cells = [f"{max(wall):.0f} {max(cpu):.0f}" for wall, cpu in [zip(*cold, strict=True)]]
+        for figure in (median, p99, max):
+            cells.append(" ".join(f"{figure(one):.1f}" for one in zip(*warm, strict=True)))
+        rows.append((path, *cells))
+    print("Milliseconds, and those in which a processor worked:\n")
     print(table(("page", "first request, slowest of 5", "median", "p99", "slowest"), rows))
+
+
+def p99(took: Sequence[float]) -> float:
+    return quantiles(took, n=100, method="inclusive")[98]
 
 
 def print_turns(process: str, seen: list[tuple[Turn, Turn]]) -> None:

@@ -229,9 +229,9 @@ READS = {
     "/": (
         "Overview Backlog 2 of 1 firing since 22:13:25 UTC Longest run 4 s of 5 min ok "
         "Failure rate 25 % of 30 % ok "
-        "Ready 2 oldest 70 s Running 1 longest 4 s Scheduled 1 Held 1 until the answer is sent "
+        "Ready 2 oldest 70 s Running 1 longest 4 s Scheduled 1 Held 1 not answered yet "
         "Success 4 Failure 2 Revoked 1 "
-        "The last five minutes 5 min ago success failure , most in 10 s: 2 now "
+        "The last five minutes 5 min ago success failure most in 10 s: 2 now "
         "Throughput 0.81/min 4 jobs Failure rate 25 % 1 failed Took, p50 20 ms p95 2 s p99 2 s "
         f"Workers {WORKERS} Failures by error {FAILURES} Queues {QUEUES}"
     ),
