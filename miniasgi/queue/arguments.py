@@ -78,12 +78,25 @@ class Signature:
                 return plain(value)
             return adapter.dump_python(adapter.validate_python(value), mode="json", by_alias=True)
         except (TypeError, ValueError) as exc:
-            hint = f"; annotate the parameter with {type(value).__name__}" if not adapter else ""
+            hint = "" if adapter else _advice(type(value))
             raise TypeError(f"argument {name!r} of {self._func.__name__}: {exc}{hint}") from exc
 
     def _back(self, value: Any, name: str) -> Any:
         adapter = self._adapters.get(name)
         return value if adapter is None else adapter.validate_json(_dumps(value))
+
+
+def _advice(kind: type) -> str:
+    """What to do about an argument of this class, which is not JSON."""
+    if kind in _PLAIN:
+        return ""
+    with suppress(ImportError):
+        from pydantic import PydanticUserError, TypeAdapter
+
+        with suppress(PydanticUserError):
+            TypeAdapter(kind)
+            return f"; annotate the parameter with {kind.__name__}"
+    return "; pass what it is made of, or make it a dataclass"
 
 
 def _says_more_than_json(kind: Any) -> bool:

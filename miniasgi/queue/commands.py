@@ -9,10 +9,13 @@ import argparse
 import importlib
 import json
 import logging
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +37,12 @@ def run(arguments: Sequence[str], more: Commands | None = None) -> int:
     """Run one command, ``more`` of them if given; returns the exit code."""
     options = _parser(more).parse_args(arguments)
     try:
-        return 0 if _answered_by_celery(options) else options.command(options) or 0
+        code = 0 if _answered_by_celery(options) else options.command(options) or 0
+        sys.stdout.flush()
+        return int(code)
+    except BrokenPipeError:  # who reads has seen enough; or Python would complain at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, LookupError, ImportError, OSError, QueueUnavailable) as exc:
         said = exc.args[0] if isinstance(exc, LookupError) else exc
         print(f"miniasgi: {said}", file=sys.stderr)
@@ -97,39 +105,44 @@ def _print_row(row: dict[str, Any], as_json: bool) -> None:
         return print_rows([row], True)
     for name, value in row.items():
         if value is not None:
-            print(f"{name + ':':12} {value}")
+            told = datetime.fromtimestamp(value) if name.endswith("_at") else value
+            print(f"{name + ':':12} {told}")
 
 
 def retry(options: argparse.Namespace) -> None:
     """Make failed or revoked jobs ready again: by id, or --all that match."""
     writer, ids = writer_at(options.where), options.ids
+    if not options.all and not ids:
+        raise ValueError("name the jobs to retry, or say --all")
     if options.all:
         failed = {"state": "failure"} | _chosen(options)
         ids = [row["id"] for row in writer.read(partial(store.select, limit=-1, **failed))]
-    elif not ids:
-        raise ValueError("name the jobs to retry, or say --all")
     parts = [ids[at : at + 500] for at in range(0, len(ids), 500)]
     done = (writer.run(store.retry, part, wakes=True) for part in parts)
-    print(f"{_sum(done, len(parts))} jobs are ready again")
+    print(f"{_sum(done, len(parts))} of {_jobs(len(ids))} ready again")
 
 
 def revoke(options: argparse.Namespace) -> None:
     """Revoke jobs: waiting ones never run, running async ones are cancelled."""
     writer = writer_at(options.where)
     done = sum(writer.run(store.revoke, id, time.time()) for id in options.ids)
-    print(f"{done} of {len(options.ids)} jobs revoked")
+    print(f"{done} of {_jobs(len(options.ids))} revoked")
 
 
 def pause(options: argparse.Namespace) -> None:
     """Let workers claim nothing of a queue until it is resumed."""
-    name = options.queue or queue_at(options.where).name
-    writer_at(options.where).run(store.pause, name)
+    writer_at(options.where).run(store.pause, _queue_named(options))
 
 
 def resume(options: argparse.Namespace) -> None:
     """Let workers claim again."""
-    name = options.queue or queue_at(options.where).name
-    writer_at(options.where).run(store.resume, name, wakes=True)
+    writer_at(options.where).run(store.resume, _queue_named(options), wakes=True)
+
+
+def _queue_named(options: argparse.Namespace) -> str:
+    if options.queue is None and (":" not in options.where or "://" in options.where):
+        raise ValueError(f"{options.where} may hold several queues: say --queue NAME")
+    return str(options.queue or queue_at(options.where).name)
 
 
 def purge(options: argparse.Namespace) -> None:
@@ -141,7 +154,7 @@ def purge(options: argparse.Namespace) -> None:
     which = [(row["queue"], state) for row in counts for state in states]
     deletes = [partial(writer.run, store.delete, *one, before) for one in which]
     done = (count for delete in deletes for count in iter(delete, 0))
-    print(f"{_sum(done, total // 2000 + 1)} jobs deleted")
+    print(f"{_jobs(_sum(done, total // 2000 + 1))} deleted")
 
 
 def move_(options: argparse.Namespace) -> None:
@@ -154,41 +167,53 @@ def move_(options: argparse.Namespace) -> None:
     waiting = sum(row["ready"] + row["scheduled"] for row in writer.read(store.counts))
     moved = _sum(move(writer, engine, options.batch), waiting // options.batch + 1)
     left = sum(row["ready"] + row["scheduled"] for row in writer.read(store.counts))
-    print(f"{moved} jobs moved" + f", {left} left: they are due too late for a broker" * (left > 0))
+    print(
+        f"{_jobs(moved)} moved" + f", {left} left: they are due too late for a broker" * (left > 0)
+    )
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 _WHERE = ("where", {"help": "module:queue, or sqlite:///jobs.db, or jobs.db"})
+_LIMIT = ("--limit", {"type": _count, "default": 20, "help": "at most so many (20)"})
 _JSON = ("--json", {"action": "store_true", "help": "one JSON object a line"})
 _QUEUE = ("--queue", {"help": "the queue's name, where a file was given"})
-_MATCH = [
-    (f"--{name}", {"help": f"only jobs with this {name}"}) for name in ("state", "task", "error")
+_UNOWNED = (*store.ENDED, "ready", "scheduled")
+_PURGED = f"these, and not all that have ended: {', '.join(_UNOWNED)}; may be repeated"
+_STATE: dict[str, Any] = {"type": str.lower, "choices": store.STATES, "metavar": "STATE"}
+_MATCH: list[tuple[str, dict[str, Any]]] = [
+    ("--state", _STATE | {"help": f"only jobs in this state: {', '.join(store.STATES)}"}),
+    *((f"--{name}", {"help": f"only jobs with this {name}"}) for name in ("task", "error")),
 ]
-_STATES = {"action": "append", "choices": (*store.ENDED, "ready", "scheduled")}
 _COMMANDS: Commands = {
     work: [
-        ("--concurrency", {"type": int, "default": 8, "help": "jobs at one time (8)"}),
+        ("--concurrency", {"type": _count, "default": 8, "help": "jobs at one time (8)"}),
         ("--grace", {"type": float, "default": 30.0, "help": "seconds to finish in (30)"}),
     ],
     status: [_JSON],
-    list_: [_JSON, _QUEUE, *_MATCH, ("--limit", {"type": int, "default": 20, "help": "(20)"})],
-    show: [("id", {"metavar": "ID"}), _JSON],
+    list_: [_JSON, _QUEUE, *_MATCH, _LIMIT],
+    show: [("id", {"metavar": "ID", "help": "the job's"}), _JSON],
     retry: [
-        ("ids", {"nargs": "*", "metavar": "ID"}),
+        ("ids", {"nargs": "*", "metavar": "ID", "help": "of jobs"}),
         ("--all", {"action": "store_true", "help": "all that failed (and match)"}),
         _QUEUE,
         *_MATCH,
     ],
-    revoke: [("ids", {"nargs": "+", "metavar": "ID"})],
+    revoke: [("ids", {"nargs": "+", "metavar": "ID", "help": "of jobs"})],
     pause: [_QUEUE],
     resume: [_QUEUE],
     purge: [
-        ("--state", _STATES),
-        ("--older", {"type": float, "default": 0.0, "help": "only after so many seconds"}),
+        ("--state", _STATE | {"action": "append", "choices": _UNOWNED, "help": _PURGED}),
+        ("--older", {"type": float, "default": 0.0, "help": "only after so many seconds (0)"}),
     ],
     move_: [
         ("to", {"help": "the broker: redis://... or amqp://..."}),
         ("--backend", {"help": "where the results go, if not to the broker: redis://..."}),
-        ("--batch", {"type": int, "default": 100, "help": "jobs taken out at one time (100)"}),
+        ("--batch", {"type": _count, "default": 100, "help": "jobs taken out at one time (100)"}),
         ("--visibility-timeout", {"type": float, "default": 3600.0, "help": "the queue's (3600)"}),
     ],
 }
@@ -222,7 +247,7 @@ def writer_at(where: str) -> Writer:
     if ":" in where and "://" not in where:
         return queue_at(where).writer
     path = broker_path(where) if "://" in where else Path(where)
-    if not path.exists():
+    if not path.is_file():
         raise LookupError(f"there is no file {path}")
     return Queue(broker=f"sqlite:///{path}").writer
 
@@ -234,18 +259,28 @@ def _chosen(options: argparse.Namespace, *more: str) -> dict[str, Any]:
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool, columns: Sequence[str] = ()) -> None:
+    """A line for each; as a table cut to the width of the terminal, if there is one."""
     if as_json:
         for row in rows:
             print(json.dumps(row))
         return
-    head = list(columns or (rows[0] if rows else ["no jobs"]))
-    lines = [
-        head,
-        *(["" if row[name] is None else str(row[name]) for name in head] for row in rows),
-    ]
+    if not rows:
+        return print("no jobs")
+    head = list(columns or rows[0])
+    lines = [head, *([_cell(row[name]) for name in head] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    most = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in lines:
-        print("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells)[:most].rstrip())
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).partition("\n")[0]
+
+
+def _jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number} jobs"
 
 
 def _sum(done: Iterable[int], steps: int) -> int:

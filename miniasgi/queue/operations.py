@@ -22,7 +22,7 @@ class Operation:
 
     work: Work[Any]
     args: tuple[Any, ...]
-    wakes: bool  # it brings work: ring the workers' bell after the commit
+    wakes: bool  # it brings work, unless its value is 0: ring the workers' bell after the commit
     surely: Work[Any] | None  # what is tried again if storage fails
     future: asyncio.Future[Any] | None = None
     done: "threading.Lock | None" = None
@@ -32,6 +32,10 @@ class Operation:
 
     def take(self) -> bool:
         return self._turn.acquire(blocking=False)
+
+    @property
+    def brought_work(self) -> bool:
+        return self.wakes and self.error is None and self.value not in (0, None)
 
     def outcome(self) -> Any:
         if self.error is not None:

@@ -318,8 +318,8 @@ def pause(db: Connection, queue: str) -> None:
     db.execute("insert or ignore into miniasgi_paused values (?)", (queue,))
 
 
-def resume(db: Connection, queue: str) -> None:
-    db.execute("delete from miniasgi_paused where queue = ?", (queue,))
+def resume(db: Connection, queue: str) -> bool:
+    return bool(db.execute("delete from miniasgi_paused where queue = ?", (queue,)).rowcount)
 
 
 # Looking
@@ -348,8 +348,12 @@ def find(db: Connection, id: str) -> Row | None:
 def select(
     db: Connection, *, limit: int = 50, before: int | None = None, **equal: Any
 ) -> list[Row]:
-    """Jobs whose columns have these values, newest first; ``before``: the seq of the last seen."""
-    where = ["seq < ?", *(f"{column} = ?" for column in equal)]
+    """Jobs whose columns have these values, newest first; ``before``: the seq of the last seen.
+
+    Of an error the first line counts.
+    """
+    first = {"error": "substr(error, 1, instr(error || char(10), char(10)) - 1)"}
+    where = ["seq < ?", *(f"{first.get(column, column)} = ?" for column in equal)]
     sql = f"select * from miniasgi_job where {' and '.join(where)} order by seq desc limit ?"
     return db.execute(sql, (before or 1 << 62, *equal.values(), limit)).fetchall()
 

@@ -15,7 +15,7 @@ TypeError in the caller.
 import copy
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -91,6 +91,7 @@ class Task(Function, Generic[P]):
 
     def options(self, **options: Any) -> "Task[P]":
         """The same task with options: ``task.options(countdown=60).delay(...)``. See `Options`."""
+        _refuse_unknown(options, Options.__dataclass_fields__, "options")
         other = copy.copy(self)
         other._options = replace(self._options, **options)
         return other
@@ -155,9 +156,18 @@ class AsyncTask(Task[P]):
         return await self.func(*args, **kwargs)
 
 
+def _refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    if unknown := set(given) - set(known):
+        raise TypeError(f"{where} knows no {min(unknown)!r}; known: {', '.join(sorted(known))}")
+
+
 def _moment(when: datetime | float | None, origin: float) -> float | None:
+    if when is None:
+        return None
+    if isinstance(when, int | float):
+        return origin + when
     if not isinstance(when, datetime):
-        return None if when is None else origin + when
+        raise TypeError(f"{when!r} is neither seconds nor a datetime")
     if when.tzinfo is None:
         raise ValueError(f"{when.isoformat()} needs a time zone")
     return when.timestamp()
@@ -257,6 +267,8 @@ class Queue:
 
         See `Settings`. ``bind=True`` passes the job first: ``self.id, self.attempt``.
         """
+
+        _refuse_unknown(settings, {"bind", *Settings.__annotations__}, "task")
 
         def register(func: Callable[..., Any]) -> Task[Any]:
             kind = AsyncTask if is_async_callable(func) else Task

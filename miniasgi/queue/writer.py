@@ -72,6 +72,7 @@ class Writer:
         self._blocked = False  # and waits for its turn
         self._owner: Owner | None = None
         self._warned = False
+        self._joined_wakes = False  # a job was put into the transaction that is open
 
     # Handing in
 
@@ -83,15 +84,16 @@ class Writer:
         Inside `transaction` it joins that. If storage fails, ``surely(db)`` is tried again later.
         """
         if (db := self.file.joined()) is not None:
+            self._joined_wakes |= wakes
             return work(db, *args)
         operation = Operation(work, args, wakes, surely)
         idle = not self._at_work and self._inbox.empty()
         if idle and self.file.take_turn(wait=False):
             try:
                 self._commit([operation])
+                self._tell([operation])
             finally:
                 self.file.end_turn()
-            self._tell([operation])
         else:
             self._wait_for(operation)
         return operation.outcome()  # type: ignore[no-any-return]
@@ -160,16 +162,18 @@ class Writer:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the write lock and one transaction; commits at the end, or rolls back."""
         with self.file.transaction() as db:
+            self._joined_wakes = False
             yield db
-        self._bell.ring()
+            wakes = self._joined_wakes
+        if wakes:
+            self._ring()
 
     # The thread
 
     def _serve(self) -> None:
-        stop = False
-        while not stop:
-            found: list[Operation | None] = []
-            batch: list[Operation] = []
+        found: list[Operation | None] = []
+        while None not in found:
+            found = []
             self._at_work = self._blocked = False
             with suppress(Empty):
                 found.append(self._inbox.get(timeout=1.0))
@@ -178,14 +182,14 @@ class Writer:
                 if time.monotonic() > self._tick_at:
                     self._tick()
                 if found:
-                    stop, batch = self._take_all(found)
+                    self._commit_all(found)
             except BaseException as exc:
                 batch = [operation for operation in found if operation and operation.take()]
                 for operation in batch:
                     operation.error = self.file.unavailable(exc)
-            self._tell(batch)
+                self._tell(batch)
 
-    def _take_all(self, found: list[Operation | None]) -> tuple[bool, list[Operation]]:
+    def _commit_all(self, found: list[Operation | None]) -> None:
         if not self.file.take_turn(wait=False):
             self._blocked = True  # first: who comes after the others are found sees it
             self._find(found)
@@ -195,9 +199,9 @@ class Writer:
             self._find(found)  # what came while we waited shares the commit
             batch = [operation for operation in found if operation and operation.take()]
             self._commit(batch)
+            self._tell(batch)  # before a checkpoint, which is none of their business
         finally:
             self.file.end_turn()
-        return None in found, batch
 
     def _find(self, found: list[Operation | None]) -> None:
         while not self._inbox.empty():
@@ -247,11 +251,14 @@ class Writer:
         for loop, waiting in loops.items():
             with suppress(RuntimeError):  # that loop is closed: nobody waits there any more
                 loop.call_soon_threadsafe(resolve, waiting)
-        if any(operation.wakes and operation.error is None for operation in batch):
-            somebody = self._bell.ring()
-            if not (somebody or self._warned):
-                logger.warning("%s: jobs are waiting and no worker is running", self.path)
-            self._warned = True
+        if any(operation.brought_work for operation in batch):
+            self._ring()
+
+    def _ring(self) -> None:
+        somebody = self._bell.ring()
+        if not (somebody or self._warned):
+            logger.warning("%s: jobs are waiting and no worker is running", self.path)
+        self._warned = True
 
     # Beginning and end
 

@@ -89,14 +89,19 @@ def test_whatever_json_knows_comes_back_as_it_was(args: list[Any], kwargs: dict[
     assert returned(f, *args, **kwargs) == (args, kwargs)
 
 
+class Plain:
+    """Of which pydantic knows nothing."""
+
+
 def mixed(a: Any, b: int = 0) -> None: ...
 
 
 @pytest.mark.parametrize(
     ("args", "kwargs", "sentence"),
     [
-        ((object(),), {}, "argument 'a' of mixed: object is not JSON"),
-        ((1,), {"b": {2: 3}}, "argument 'b' of mixed: JSON's keys are strings, not 2"),
+        ((object(),), {}, "argument 'a' of mixed: object is not JSON$"),
+        ((Plain(),), {}, "Plain is not JSON; pass what it is made of, or make it a dataclass$"),
+        ((1,), {"b": {2: 3}}, "argument 'b' of mixed: JSON's keys are strings, not 2$"),
         ((float("nan"),), {}, "argument 'a' of mixed: nan is not JSON"),
         (([{1}],), {}, "argument 'a' of mixed: set is not JSON"),
         ((datetime(2026, 1, 1),), {}, "datetime is not JSON; annotate the parameter with datetime"),

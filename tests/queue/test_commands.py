@@ -1,6 +1,8 @@
 """The command line: readable, ``--json`` for machines, one sentence for a mistake."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from miniasgi.queue import Queue, store
 from miniasgi.queue.commands import run
+from tests.queue.processes import ROOT
 
 
 @pytest.fixture
@@ -74,10 +77,10 @@ def test_retry_one_and_all_of_one_error(jobs: str, capsys: Output, queue: Queue)
     run(["retry", jobs, "failed"])
 
     assert said(capsys) == [
-        "0 jobs are ready again",
-        "1 jobs are ready again",
+        "0 of 0 jobs ready again",
+        "1 of 1 job ready again",
         "2 of 3 jobs revoked",
-        "1 jobs are ready again",
+        "1 of 1 job ready again",
     ]
     assert state == "PENDING"
 
@@ -98,7 +101,65 @@ def test_purge_deletes_what_has_ended_or_the_state_given(
     left = [row["id"] for row in queue.writer.read(store.select)]
     run(["purge", jobs, "--state", "ready"])
 
-    assert (said(capsys), left) == (["2 jobs deleted", "1 jobs deleted"], ["waiting"])
+    assert (said(capsys), left) == (["2 jobs deleted", "1 job deleted"], ["waiting"])
+
+
+def test_a_state_may_be_in_capitals_and_an_unknown_one_is_refused(
+    jobs: str, capsys: Output
+) -> None:
+    run(["list", jobs, "--state", "FAILURE"])
+    found = said(capsys)
+    with pytest.raises(SystemExit):
+        run(["list", jobs, "--state", "failed"])
+
+    assert [line.split()[0] for line in found] == ["id", "failed"]
+    assert "invalid choice: 'failed'" in capsys.readouterr().err
+
+
+def test_an_error_of_many_lines_is_one_cell_and_found_by_its_first_line(
+    jobs: str, capsys: Output, queue: Queue
+) -> None:
+    queue.writer.run(
+        lambda db: db.execute("update miniasgi_job set error = 'no' || char(10) || 'more'")
+    )
+
+    run(["list", jobs, "--error", "no", "--task", "send", "--limit", "1"])
+    row = said(capsys)[1:]
+    run(["list", jobs, "--error", "more"])
+
+    assert [line.split() for line in row] == [
+        ["waiting", "ready", "send", "mail", "0", "0", "no"],
+    ]
+    assert said(capsys) == ["no jobs"]
+
+
+def test_who_has_read_enough_of_a_list_is_no_error(jobs: str) -> None:
+    read, write = os.pipe()
+    os.close(read)  # as `head` does once it has its lines
+    command = [sys.executable, "-m", "miniasgi", "list", jobs, "--json"]
+
+    listed = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, cwd=ROOT, check=False)
+    os.close(write)
+
+    assert (listed.returncode, listed.stderr) == (0, b"")
+
+
+def test_a_file_may_hold_several_queues_so_pause_asks_for_the_name(
+    jobs: str, capsys: Output
+) -> None:
+    code = run(["pause", jobs])
+
+    assert code == 2
+    assert (
+        capsys.readouterr().err == f"miniasgi: {jobs} may hold several queues: say --queue NAME\n"
+    )
+
+
+def test_a_worker_of_no_slots_is_refused(capsys: Output) -> None:
+    with pytest.raises(SystemExit):
+        run(["worker", "demos.mail.queue:queue", "--concurrency", "0"])
+
+    assert "--concurrency: 0 is less than 1" in capsys.readouterr().err
 
 
 def test_a_module_and_its_queue_say_where_too(

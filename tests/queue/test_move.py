@@ -67,7 +67,7 @@ def test_what_waits_is_moved_with_its_attempts_and_what_is_due_too_late_stays(
 
     assert (code, capsys.readouterr().out) == (
         0,
-        "1 jobs moved, 1 left: they are due too late for a broker\n",
+        "1 job moved, 1 left: they are due too late for a broker\n",
     )
     assert row is not None
     assert (row["priority"], row["attempt"], row["retries"]) == (3, 2, 1)

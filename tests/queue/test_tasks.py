@@ -70,6 +70,19 @@ def test_a_moment_without_a_time_zone_is_refused(queue: Queue) -> None:
         send.options(eta=datetime(2026, 1, 1)).delay()
 
 
+def test_a_misspelt_option_is_refused_and_the_known_ones_are_named(queue: Queue) -> None:
+    @queue.task
+    def send() -> None: ...
+
+    known = "countdown, eta, expires, priority, task_id"
+    with pytest.raises(TypeError, match=f"options knows no 'countdwn'; known: {known}$"):
+        send.apply_async(countdwn=3)
+    with pytest.raises(TypeError, match="task knows no 'retries'; known: bind, max_retries, name"):
+        queue.task(retries=3)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="'tomorrow' is neither seconds nor a datetime"):
+        send.apply_async(eta="tomorrow")
+
+
 def test_task_id_is_an_idempotency_key(queue: Queue) -> None:
     @queue.task
     def welcome(n: int) -> None: ...

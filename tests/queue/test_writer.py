@@ -426,6 +426,24 @@ def test_a_warning_is_logged_once_when_no_worker_lives(
     ]
 
 
+def test_a_transaction_rings_for_the_jobs_that_joined_it_and_for_nothing_else(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    @queue.task
+    def note(n: int) -> None: ...
+
+    with queue.transaction():
+        pass
+    without = len(caplog.messages)
+    with queue.transaction():
+        note.delay(1)
+
+    assert without == 0
+    assert [message.split(": ")[1] for message in caplog.messages] == [
+        "jobs are waiting and no worker is running"
+    ]
+
+
 @pytest.mark.parametrize(
     ("broker", "sentence"),
     [

@@ -3,8 +3,10 @@
 Behind uvicorn, on miniasgi and on FastAPI, each with its worker in a process of its own. One client
 asks one path after the other on one keep-alive connection, in turns: without a task, with an
 ordinary background task, with a durable one. Before each it pauses (``--pause``), because the work
-after an answer is a commit too, and who asks at once waits for it. Beside it stands what one commit
-takes after the same pause.
+after an answer is a commit too, and who asks at once waits for it. Beside these stands an endpoint
+that makes one commit itself, on the loop, where it holds up everybody; and, in the same turns, one
+commit alone in its process. The last table is the question: how many commits an answer with a
+durable task is later than one without.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from pathlib import Path
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -22,10 +24,13 @@ from demos.benchmarks.servers import serve
 from demos.client import Connection
 from miniasgi.queue import Queue
 
-PATHS = ("/without", "/ordinary", "/durable")
+PATHS = ("/without", "/ordinary", "/durable", "/commit")
 HERE = "demos.benchmarks.queue.endpoint"
+LOG_HAS_ITS_SIZE = 1_100  # jobs; the first checkpoint is after 1,000 changes
 
-queue = Queue("endpoint", f"sqlite:///{os.environ.get('BENCH_FOLDER', '.')}/endpoint.db")
+folder = os.environ.get("BENCH_FOLDER", ".")
+queue = Queue("endpoint", f"sqlite:///{folder}/endpoint.db")
+lone = Queue("endpoint", f"sqlite:///{folder}/endpoint-lone.db")
 
 
 async def ordinary(n: int) -> None:
@@ -35,6 +40,11 @@ async def ordinary(n: int) -> None:
 @queue.task
 async def durable(n: int) -> None:
     """Nothing, promised on disk."""
+
+
+@lone.task
+async def committed(n: int) -> None:
+    """One row in a file where no worker is."""
 
 
 def _miniasgi_app() -> Any:
@@ -58,6 +68,11 @@ def _miniasgi_app() -> Any:
         background.add_task(durable, 1)
         return JSONResponse({"n": 1}, background=background)
 
+    @app.get("/commit")
+    async def commit(request: Request) -> JSONResponse:
+        committed.delay(1)
+        return JSONResponse({"n": 1})
+
     return app
 
 
@@ -78,6 +93,11 @@ def _fastapi_app() -> Any:
     @app.get("/durable")
     async def with_durable(tasks: BackgroundTasks) -> dict[str, int]:
         tasks.add_task(await durable.accept(1))
+        return {"n": 1}
+
+    @app.get("/commit")
+    async def commit() -> dict[str, int]:
+        committed.delay(1)
         return {"n": 1}
 
     return app
@@ -105,52 +125,69 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="endpoint-") as folder:
         for framework in ("miniasgi", "fastapi"):
             print(f"asking {framework}", file=sys.stderr, flush=True)
-            times_by_path = measured(framework, folder, options.requests, options.pause / 1e3)
-            for path, times in times_by_path.items():
-                found[f"{framework} {path}"] = times
-        found["one commit"] = commits(Path(folder), options.requests, options.pause / 1e3)
+            found |= measured(framework, folder, options.requests, options.pause / 1e3)
     facts = environment(("miniasgi", "fastapi", "uvicorn"))
     figures = {name: percentiles(times) for name, times in found.items()}
+    later = {
+        f"commits of {framework} {of}": commits_later(figures, framework, of)
+        for framework in ("miniasgi", "fastapi")
+        for of in ("/commit", "alone")
+    }
     if options.json:
-        print_json(facts, milliseconds=figures)
+        print_json(facts, milliseconds=figures, commits_later=later)
         return 0
     print_environment(facts)
     rows = [[name, *(f"{ms:.2f} ms" for ms in figure)] for name, figure in figures.items()]
     print(table(["asked", "p50", "p99"], rows))
+    print(table(["a durable task, in", "p50"], [[of, f"{n:.2f}"] for of, n in later.items()]))
     return 0
 
 
 def measured(framework: str, folder: str, requests: int, pause: float) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {path: [] for path in PATHS}
+    asked = {f"{framework} {path}": path for path in PATHS}
+    commit = f"one commit, beside {framework}"
+    times: dict[str, list[float]] = {name: [] for name in (*asked, commit)}
     os.environ["BENCH_FOLDER"] = folder
     application = f"{HERE}:{framework}_app"
+    logging.getLogger("miniasgi.queue").setLevel(logging.ERROR)
+    alone = Queue("endpoint", f"sqlite:///{folder}/{framework}-alone.db")
+    task = alone.task(name="durable")(ordinary)
     with serve(application, http="auto", loop="auto") as server, Connection(server.port) as client:
-        for number in range(-20, requests):  # the first ones warm up
-            for path in PATHS:
-                time.sleep(pause)
-                begin = time.perf_counter()
-                reply = client.get(path)
-                took = time.perf_counter() - begin
-                if reply is None or reply.status != 200:
-                    raise RuntimeError(f"{framework} answered {reply} to {path}")
-                if number >= 0:
-                    times[path].append(took)
+
+        def ask(path: str) -> None:
+            reply = client.get(path)
+            if reply is None or reply.status != 200:
+                raise RuntimeError(f"{framework} answered {reply} to {path}")
+
+        # A log that grows is slower than one that is written over, which both are after that.
+        for number in range(LOG_HAS_ITS_SIZE):
+            ask("/durable")
+            ask("/commit")
+            task.delay(number)
+        for number in range(requests):
+            for name, path in asked.items():
+                times[name].append(after(pause, ask, path))
+            times[commit].append(after(pause, task.delay, number))
+    alone.close()
     return times
 
 
-def commits(folder: Path, number: int, pause: float) -> list[float]:
-    """What `Task.delay` takes alone in its process: one row, one commit."""
-    lone = Queue("endpoint", f"sqlite:///{folder}/commits.db")
-    task = lone.task(name="durable")(ordinary)
-    task.delay(1)
-    times = []
-    for _ in range(number):
-        time.sleep(pause)
-        begin = time.perf_counter()
-        task.delay(1)
-        times.append(time.perf_counter() - begin)
-    lone.close()
-    return times
+def after(pause: float, act: Callable[[Any], object], argument: Any) -> float:
+    time.sleep(pause)
+    begin = time.perf_counter()
+    act(argument)
+    return time.perf_counter() - begin
+
+
+def commits_later(figures: dict[str, tuple[float, float]], framework: str, of: str) -> float:
+    """By the medians: what a durable task adds, in what a commit adds or takes alone."""
+    p50 = {name.removeprefix(f"{framework} "): figure[0] for name, figure in figures.items()}
+    commit = (
+        p50["/commit"] - p50["/without"]
+        if of == "/commit"
+        else p50[f"one commit, beside {framework}"]
+    )
+    return (p50["/durable"] - p50["/without"]) / commit
 
 
 def percentiles(times: list[float]) -> tuple[float, float]:
