@@ -3,7 +3,7 @@
 Floors, lowest first: `errors`, `retry`, `schema`; `owners` (who is alive, and the bell), `store`
 (all other SQL), `arguments` (JSON); `files` (lock and connections), `operations`, `tracing`,
 `writer` (group commit); `jobs` (running one), `results`; `worker`; `promises`; `tasks` (Queue and
-Task); `commands`.
+Task); `commands`. Needs flock(2), which Linux and macOS have.
 """
 
 import sys

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str], more: Commands | None = None) -> int:
 
 def _answered_by_celery(options: argparse.Namespace) -> bool:
     """Was it asked of a broker's jobs? Then Celery has answered, or it has refused."""
-    if ":" not in options.where or "://" in options.where or options.command is work:
+    if not _is_queue(options.where) or options.command is work:
         return False
     queue = queue_at(options.where)
     if isinstance(queue.engine, EmbeddedEngine):
@@ -131,18 +131,19 @@ def revoke(options: argparse.Namespace) -> None:
 
 def pause(options: argparse.Namespace) -> None:
     """Let workers claim nothing of a queue until it is resumed."""
-    writer_at(options.where).run(store.pause, _queue_named(options))
+    _switch(options, store.pause)
 
 
 def resume(options: argparse.Namespace) -> None:
     """Let workers claim again."""
-    writer_at(options.where).run(store.resume, _queue_named(options), wakes=True)
+    _switch(options, store.resume)
 
 
-def _queue_named(options: argparse.Namespace) -> str:
-    if options.queue is None and (":" not in options.where or "://" in options.where):
+def _switch(options: argparse.Namespace, work: Callable[..., object]) -> None:
+    if options.queue is None and not _is_queue(options.where):
         raise ValueError(f"{options.where} may hold several queues: say --queue NAME")
-    return str(options.queue or queue_at(options.where).name)
+    name = options.queue or queue_at(options.where).name
+    writer_at(options.where).run(work, name, wakes=work is store.resume)
 
 
 def purge(options: argparse.Namespace) -> None:
@@ -234,7 +235,7 @@ def _parser(more: Commands | None = None) -> argparse.ArgumentParser:
 
 def queue_at(where: str) -> Queue:
     module, _, name = where.partition(":")
-    if not name or "://" in where:
+    if not _is_queue(where):
         raise ValueError(f"{where!r} should be module:queue, for instance demos.mail:queue")
     sys.path.insert(0, "")
     queue = getattr(importlib.import_module(module), name, None)
@@ -243,8 +244,12 @@ def queue_at(where: str) -> Queue:
     return queue
 
 
+def _is_queue(where: str) -> bool:
+    return ":" in where and "://" not in where
+
+
 def writer_at(where: str) -> Writer:
-    if ":" in where and "://" not in where:
+    if _is_queue(where):
         return queue_at(where).writer
     path = broker_path(where) if "://" in where else Path(where)
     if not path.is_file():

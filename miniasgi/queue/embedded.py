@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Literal, NoReturn
@@ -19,28 +20,23 @@ from miniasgi.queue.worker import Worker
 from miniasgi.queue.writer import Writer
 
 
+@dataclass(eq=False)
 class EmbeddedEngine:
     """One queue's jobs in one SQLite file. Its settings are described at `Queue`."""
 
-    def __init__(
-        self,
-        name: str,
-        path: Path,
-        *,
-        durability: Literal["power", "process"],
-        result_ttl: float,
-        failure_ttl: float,
-        max_crashes: int | None,
-        hold: float,
-        lock_timeout: float,
-    ) -> None:
-        self.name = name
-        self.where = f"sqlite:///{path}"
-        self.hold = hold
-        self.max_crashes = max_crashes
-        self.keep = {"success": result_ttl, "revoked": result_ttl, "failure": failure_ttl}
+    name: str
+    path: Path
+    durability: Literal["power", "process"]
+    result_ttl: float
+    failure_ttl: float
+    max_crashes: int | None
+    hold: float
+    lock_timeout: float
+
+    def __post_init__(self) -> None:
+        self.where = f"sqlite:///{self.path}"
         self.functions: dict[str, Function] = {}
-        self.writer = Writer.at(path, durability, lock_timeout)
+        self.writer = Writer.at(self.path, self.durability, self.lock_timeout)
         self._workers: list[Worker] = []
 
     def register(self, function: Function) -> None:
@@ -60,7 +56,9 @@ class EmbeddedEngine:
 
     @asynccontextmanager
     async def worker(self, concurrency: int, grace: float) -> AsyncIterator[Worker]:
-        limits = (self.max_crashes, self.keep, concurrency, grace)
+        ttl = self.result_ttl
+        keep = {"success": ttl, "revoked": ttl, "failure": self.failure_ttl}
+        limits = (self.max_crashes, keep, concurrency, grace)
         async with Worker(self.writer, self.name, self.functions, *limits) as worker:
             self._workers.append(worker)
             try:
@@ -72,7 +70,10 @@ class EmbeddedEngine:
         return self.worker(4, 30.0)
 
     def work(self, concurrency: int, grace: float) -> None:
-        """Run jobs until SIGTERM or Ctrl-C; a second signal exits at once."""
+        """Run jobs until SIGTERM or Ctrl-C; a second signal exits at once.
+
+        After ``grace`` seconds the process ends, whatever its threads still do.
+        """
 
         async def until_a_signal() -> bool:
             stop = asyncio.Event()

@@ -9,6 +9,8 @@ from operator import attrgetter
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
+from miniasgi.queue.errors import QueueUnavailable
+
 T = TypeVar("T")
 Work = Callable[..., T]
 
@@ -37,8 +39,14 @@ class Operation:
     def brought_work(self) -> bool:
         return self.wakes and self.error is None and self.value not in (0, None)
 
+    @property
+    def delayed(self) -> bool:
+        """Storage failed, and it will be tried again."""
+        return self.surely is not None and isinstance(self.error, QueueUnavailable)
+
     def outcome(self) -> Any:
-        if self.error is not None:
+        """The value; None for what is `delayed`, which is no error of who waits."""
+        if self.error is not None and not self.delayed:
             raise self.error
         return self.value
 

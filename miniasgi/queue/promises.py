@@ -13,14 +13,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from sqlite3 import Connection
 
 from miniasgi.concurrency import threads_here
 from miniasgi.events import tell
 from miniasgi.queue import store
-from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.jobs import Function, settling
 from miniasgi.queue.results import AsyncResult
 from miniasgi.queue.store import Job, Outcome
@@ -136,6 +134,7 @@ class Promise:
         tell("job.released", self.name)
 
     async def _run(self) -> None:
+        """Run it on this loop; cancelled with its server, it is given back to any worker."""
         try:
             outcome = await self._function.run(self._job)
         except BaseException:  # cancelled with its server: the next attempt is any worker's
@@ -146,13 +145,11 @@ class Promise:
 
     async def _settle(self, outcome: Outcome) -> None:
         settle = settling(self._job, outcome)
-        with suppress(QueueUnavailable):
-            await self._writer.arun(settle, wakes=outcome.brings_work, surely=settle)
+        await self._writer.arun(settle, wakes=outcome.brings_work, surely=settle)
         tell("job.settled", self.name)
 
     def _run_in_thread(self) -> None:
         outcome = self._function.run_in_thread(self._job)
         settle = settling(self._job, outcome)
-        with suppress(QueueUnavailable):
-            self._writer.run(settle, wakes=outcome.brings_work, surely=settle)
+        self._writer.run(settle, wakes=outcome.brings_work, surely=settle)
         tell("job.settled", self.name)

@@ -151,7 +151,9 @@ _CLAIM = f"""
 
 
 def claim(db: Connection, queue: str, owner: str, limit: int, now: float) -> list[Job]:
-    """Take up to ``limit`` ready jobs, the most urgent first; what has expired is revoked."""
+    """Take up to ``limit`` ready jobs: the most urgent first, and of these the first that was
+    committed; what has expired is revoked.
+    """
     rows = db.execute(_CLAIM, (owner, now, queue, limit)).fetchall()
     rows.sort(key=lambda row: (-row["priority"], row["seq"]))  # RETURNING promises no order
     jobs = [Job(*row[:-1]) for row in rows]

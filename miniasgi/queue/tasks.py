@@ -47,8 +47,8 @@ P = ParamSpec("P")
 class Settings(TypedDict, total=False):
     """What a task may say of itself; durations are seconds.
 
-    ``max_retries=None`` is without end. ``timeout`` cancels an ``async def``; a thread is only
-    reported. Higher ``priority`` first.
+    ``max_retries`` is 0 unless you say more, None is without end. ``timeout`` cancels an
+    ``async def``; a thread is only reported. Higher ``priority`` first.
     """
 
     name: str
@@ -182,7 +182,8 @@ def new_id(now: float) -> str:
 
 class Queue:
     """A named queue: in a SQLite file, which may hold several queues and tables of your own, or on
-    a Celery broker (``redis://``, ``amqp://``; docs/celery.md).
+    a Celery broker (``redis://``, ``amqp://``; docs/celery.md). Without a ``broker`` it is
+    ``$MINIASGI_BROKER``, else a file in the working directory.
 
     ``durability`` "power" (the default) survives the loss of power, "process" only ``kill -9``.
     Results are kept ``result_ttl`` seconds, failures ``failure_ttl``. A job whose process died
@@ -317,7 +318,8 @@ class Queue:
             yield
 
     def transaction(self) -> AbstractContextManager[Connection]:
-        """One transaction on the queue's file, with your own tables; `delay` inside joins it.
+        """One transaction on the queue's file, with your own tables; `delay` inside joins it,
+        `adelay` raises.
 
         Inside a task it also settles the job (result None): its effects happen exactly once.
         Blocks, and holds the file's only write lock: keep it short and await nothing inside.

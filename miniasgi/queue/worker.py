@@ -23,7 +23,6 @@ from typing import Any
 
 from miniasgi.events import tell
 from miniasgi.queue import store
-from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.jobs import Function, settling, unknown
 from miniasgi.queue.owners import Owner, is_alive, living, open_port
 from miniasgi.queue.store import Job, Outcome
@@ -221,15 +220,10 @@ class Worker:
             except BaseException as exc:  # most of all a cancel: ours, or the code's own
                 outcome = slot.if_cancelled or slot.function.failed(slot.job, exc)
             slot.cancellable = False
-        jobs: list[Job] = []
-        settle = settling(slot.job, outcome)
-        with suppress(QueueUnavailable):
-            wakes = outcome.brings_work
-            jobs = await self.writer.arun(
-                self._exchange, slot.job, settle, wakes=wakes, surely=settle
-            )
+        settle, wakes = settling(slot.job, outcome), outcome.brings_work
+        jobs = await self.writer.arun(self._exchange, slot.job, settle, wakes=wakes, surely=settle)
         tell("job.settled", slot.job.task)
-        self._next(slot, jobs)
+        self._next(slot, jobs or [])
 
     def _cancel(self, slot: Slot, then: Outcome) -> None:
         if slot.task is not None and slot.cancellable:
@@ -256,13 +250,10 @@ class Worker:
     def _run_in_thread(self, slot: Slot) -> list[Job]:
         assert slot.function is not None
         outcome = slot.function.run_in_thread(slot.job)
-        jobs: list[Job] = []
-        settle = settling(slot.job, outcome)
-        with suppress(QueueUnavailable):
-            wakes = outcome.brings_work
-            jobs = self.writer.run(self._exchange, slot.job, settle, wakes=wakes, surely=settle)
+        settle, wakes = settling(slot.job, outcome), outcome.brings_work
+        jobs = self.writer.run(self._exchange, slot.job, settle, wakes=wakes, surely=settle)
         tell("job.settled", slot.job.task)
-        return jobs
+        return jobs or []
 
     def _exchange(self, db: Connection, ended: list[tuple[Job, Settle]]) -> Any:
         """In one commit, for each job that has ended another one, if there is one."""

@@ -81,7 +81,8 @@ class Writer:
     ) -> T:
         """Commit ``work(db, *args)`` and return its value; blocks.
 
-        Inside `transaction` it joins that. If storage fails, ``surely(db)`` is tried again later.
+        Inside `transaction` it joins that. If storage fails, ``surely(db)`` is tried again later,
+        and the value is None.
         """
         if (db := self.file.joined()) is not None:
             self._joined_wakes |= wakes
@@ -241,7 +242,7 @@ class Writer:
         """Wake who waits, with one call into each loop; then ring the bell."""
         loops: dict[asyncio.AbstractEventLoop, list[Operation]] = {}
         for operation in batch:
-            if operation.surely is not None and isinstance(operation.error, QueueUnavailable):
+            if operation.delayed:
                 logger.error("%s: it will be tried again", operation.error)
                 self._again.append(operation)
             if operation.future is not None:
@@ -255,6 +256,7 @@ class Writer:
             self._ring()
 
     def _ring(self) -> None:
+        """Wake the workers. That there are none is said once."""
         somebody = self._bell.ring()
         if not (somebody or self._warned):
             logger.warning("%s: jobs are waiting and no worker is running", self.path)

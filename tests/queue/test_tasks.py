@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from starlette._utils import is_async_callable
 
 from miniasgi.queue import JobFailed, Queue
 from miniasgi.queue.tasks import new_id
+from tests.queue.processes import ROOT
 
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -196,3 +199,12 @@ async def test_close_lets_go_and_the_next_use_opens_again(queue: Queue) -> None:
     second = await send.adelay()
 
     assert first.exists() and second.exists()
+
+
+def test_on_windows_it_says_that_it_needs_flock() -> None:
+    code = "import sys; sys.platform = 'win32'; import miniasgi.queue"
+
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+    said = run.stderr.splitlines()[-1]
+    assert said == "ImportError: miniasgi.queue needs flock(2), which Windows does not have"

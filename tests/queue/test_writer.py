@@ -312,6 +312,26 @@ def test_a_file_of_every_older_schema_is_upgraded(
     db.close()
 
 
+def test_jobs_of_an_older_schema_outlive_the_upgrade_and_so_does_who_has_them_open(
+    queue: Queue, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = (
+        "insert into miniasgi_job (id, queue, task, arguments, state, priority, created_at)"
+        "values (?, 'mail', 'noop', '[[1],{}]', 'ready', 0, 1.0)"
+    )
+    with monkeypatch.context() as older:
+        older.setattr(store, "MIGRATIONS", store.MIGRATIONS[:1])
+        old = store.connect(file, "power")
+    old.execute(add, ("before",))
+
+    noop_of(queue).options(task_id="new").delay(1)
+    old.execute(add, ("after",))
+
+    claimed = queue.writer.run(store.claim, "mail", "me", 9, 2.0)
+    old.close()
+    assert [job.id for job in claimed] == ["before", "new", "after"]
+
+
 def test_a_failed_checkpoint_does_not_fail_the_commit_before_it(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
