@@ -184,10 +184,9 @@ _LIMIT = ("--limit", {"type": _count, "default": 20, "help": "at most so many (2
 _JSON = ("--json", {"action": "store_true", "help": "one JSON object a line"})
 _QUEUE = ("--queue", {"help": "the queue's name, where a file was given"})
 _UNOWNED = (*store.ENDED, "ready", "scheduled")
-_PURGED = f"these, and not all that have ended: {', '.join(_UNOWNED)}; may be repeated"
-_STATE: dict[str, Any] = {"type": str.lower, "choices": store.STATES, "metavar": "STATE"}
+_STATE: dict[str, Any] = {"type": str.lower, "choices": store.STATES}
 _MATCH: list[tuple[str, dict[str, Any]]] = [
-    ("--state", _STATE | {"help": f"only jobs in this state: {', '.join(store.STATES)}"}),
+    ("--state", _STATE | {"help": "only jobs in this state"}),
     *((f"--{name}", {"help": f"only jobs with this {name}"}) for name in ("task", "error")),
 ]
 _COMMANDS: Commands = {
@@ -208,7 +207,15 @@ _COMMANDS: Commands = {
     pause: [_QUEUE],
     resume: [_QUEUE],
     purge: [
-        ("--state", _STATE | {"action": "append", "choices": _UNOWNED, "help": _PURGED}),
+        (
+            "--state",
+            _STATE
+            | {
+                "action": "append",
+                "choices": _UNOWNED,
+                "help": "these, and not all that have ended",
+            },
+        ),
         ("--older", {"type": float, "default": 0.0, "help": "only after so many seconds (0)"}),
     ],
     move_: [

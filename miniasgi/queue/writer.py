@@ -183,14 +183,14 @@ class Writer:
                 if time.monotonic() > self._tick_at:
                     self._tick()
                 if found:
-                    self._commit_all(found)
+                    self._take_all(found)
             except BaseException as exc:
                 batch = [operation for operation in found if operation and operation.take()]
                 for operation in batch:
                     operation.error = self.file.unavailable(exc)
                 self._tell(batch)
 
-    def _commit_all(self, found: list[Operation | None]) -> None:
+    def _take_all(self, found: list[Operation | None]) -> None:
         if not self.file.take_turn(wait=False):
             self._blocked = True  # first: who comes after the others are found sees it
             self._find(found)
