@@ -84,6 +84,7 @@ class Links(Treeprocessor):
         element.tag = "span"
         element.attrib.clear()
         element.set("class", "recorded")
+        element.set("tabindex", "0")  # it scrolls where the page is narrow: by keys too
         labelled = svg.replace("<svg ", f'<svg aria-label="{alt}" ', 1)
         element.text = self.md.htmlStash.store(labelled)
 

@@ -62,3 +62,11 @@
   addEventListener("resize", soon, { passive: true });
   look();
 })();
+
+// The theme puts wide tables into boxes that scroll: by keys too.
+for (const box of document.querySelectorAll(".md-typeset__scrollwrap")) box.tabIndex = 0;
+new MutationObserver((changes) => {
+  for (const { addedNodes } of changes)
+    for (const box of addedNodes)
+      if (box.classList?.contains("md-typeset__scrollwrap")) box.tabIndex = 0;
+}).observe(document.body, { childList: true, subtree: true });
