@@ -1,7 +1,7 @@
 """The recorded pictures of the book: record them again, or draw them again from what is recorded.
 
     python -m docs.pictures              all: records, judges, keeps the data, draws
-    python -m docs.pictures s25 s28      some
+    python -m docs.pictures s25 s30      some
     python -m docs.pictures --draw       only draws, from the data
 
 Rule of this file: a picture is drawn from the JSON beside it, which says with which versions it was
@@ -18,7 +18,9 @@ from pathlib import Path
 from demos import report
 from demos.runner import Result, run
 from demos.scenario import all_names, load
+from miniasgi.timeline import svg
 
+WIDTH = 660  #: as wide as the prose, so that its words are as large
 HERE = Path(__file__).resolve().parent
 #: Scenario: whose panels are shown. What is not shown is in the data all the same.
 SHOWN = {
@@ -28,7 +30,6 @@ SHOWN = {
     "s24": ("miniasgi",),
     "s25": ("miniasgi",),
     "s26": ("miniasgi",),
-    "s28": ("miniasgi",),
     "s29": ("miniasgi", "starlette"),
     "s30": ("miniasgi",),
     "s31": ("fastapi", "miniasgi_redis"),
@@ -51,8 +52,10 @@ def drawn(number: str) -> tuple[Path, str]:
     """A picture and where it stands."""
     result = Result.from_data(json.loads((HERE / f"{number}.json").read_text()))
     runs = [run for run in result.runs if run.framework in SHOWN[number]]
-    picture = report.as_svg(replace(result, runs=runs))
-    return HERE / f"{result.scenario.name}.svg", picture
+    scenario = result.scenario
+    panels = report.titled(replace(result, runs=runs))
+    title = f"{scenario.number} {scenario.title}: {scenario.question}"
+    return HERE / f"{scenario.name}.svg", svg(panels, title=title, width=WIDTH)
 
 
 def main() -> None:

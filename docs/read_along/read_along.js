@@ -34,9 +34,10 @@
     // The line that counts as "passed" moves down with the page, so that the last cue is reached.
     const end = document.documentElement.scrollHeight - innerHeight;
     const line = innerHeight * (0.35 + 0.65 * (end > 0 ? Math.min(1, scrollY / end) : 1));
+    // On top of the page it is the first: a line with several would else show its last.
     let passed = null;
     for (const cue of cues) if (cue.getBoundingClientRect().top < line) passed = cue;
-    light(passed);
+    light(passed && scrollY < 40 ? cues[0] : passed);
   }
 
   for (const cue of cues) {
