@@ -13,6 +13,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import threading
 import time
 from concurrent.futures import wait
@@ -30,6 +31,8 @@ from miniasgi.queue.marks import Marks, Skip
 from miniasgi.queue.store import Job, Outcome
 
 logger = logging.getLogger("miniasgi.queue")
+
+_STOPPED = signal.SIGTERM - 256  #: with this a child ends when its worker stops in mid-work
 
 
 class Runner:
@@ -55,6 +58,8 @@ class Runner:
             self._skip(task, skip)
         if outcome.result is not None:
             return json.loads(outcome.result)
+        if outcome.error == f"SystemExit: {_STOPPED}":
+            raise SystemExit(_STOPPED)  # with the job in hand: it is handed out again
         self._marks.end(job.id, outcome.error, outcome.traceback)
         if outcome.brings_work:
             self._again(task, outcome)

@@ -19,6 +19,7 @@ OWNERS = "miniasgi/queue/owners.py"
 PROMISES = "miniasgi/queue/promises.py"
 WORKER = "miniasgi/queue/worker.py"
 CELERY = "miniasgi/queue/celery.py"
+CELERY_TASKS = "miniasgi/queue/celery_tasks.py"
 MARKS = "miniasgi/queue/marks.py"
 MOVE = "miniasgi/queue/move.py"
 OUTBOX = "miniasgi/queue/outbox.py"
@@ -145,6 +146,13 @@ MUTANTS = [
         "        task_acks_late=True,\n",
         "        task_acks_late=False,\n",
         ["test_celery.py::test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job"],
+    ),
+    Mutant(
+        "take a worker's stop for the task's end",
+        CELERY_TASKS,
+        "            raise SystemExit(_STOPPED)",
+        "            pass",
+        ["test_celery.py::test_a_worker_whose_grace_is_over_gives_back_what_it_runs"],
     ),
     Mutant(
         "say done before it is handed over",

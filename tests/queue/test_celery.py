@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery.app.utils import find_app
 
 from demos.redis_server import RedisServer, why_not
 from miniasgi import BackgroundTasks, JSONResponse, MiniASGI, Request
@@ -83,6 +84,20 @@ async def test_what_would_run_twice_is_refused_with_the_way_out() -> None:
         await note.options(countdown=120.0).adelay()
     with pytest.raises(ValueError, match="slow may run 90 s, and after 60 s the broker hands"):
         queue.task(name="slow", timeout=90.0)(lambda: None)
+
+
+def test_celerys_command_finds_an_attribute_of_the_module_and_no_dotted_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from miniasgi.queue import Queue\nqueue = Queue('mail', 'redis://localhost/1')\n"
+    (tmp_path / "celery_finds.py").write_text(code + "celery_app = queue.celery\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    found = [find_app(name) for name in ("celery_finds:celery_app", "celery_finds")]
+
+    assert [app.main for app in found] == ["mail", "mail"]
+    with pytest.raises(ModuleNotFoundError):
+        find_app("celery_finds:queue.celery")
 
 
 def test_without_celery_the_import_says_what_to_install(tmp_path: Path) -> None:
@@ -259,6 +274,7 @@ async def test_a_second_copy_of_a_message_is_skipped(queue: Queue, redis: RedisS
 
 JOBS = """
 import os
+import time
 from miniasgi.queue import Queue
 
 backend = os.environ.get("BACKEND")
@@ -272,6 +288,10 @@ def stay(job):
         import signal
         signal.pause()
     return job.attempt
+
+@queue.task(timeout=0.5)
+def late():
+    time.sleep(60.0)
 
 @queue.task
 async def die():
@@ -332,6 +352,7 @@ def jobs(queue: Queue) -> Queue:
     """The same tasks, to be called from here."""
     queue.task(name="stay", bind=True)(lambda job: None)
     queue.task(name="die")(lambda: None)
+    queue.task(name="late")(lambda: None)
     return queue
 
 
@@ -350,6 +371,22 @@ def test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job(
 
 
 @needs_redis
+def test_a_worker_whose_grace_is_over_gives_back_what_it_runs(
+    jobs: Queue, workers: Workers
+) -> None:
+    command = ("miniasgi", "worker", "jobs:queue", "--concurrency", "1", "--grace", "0.1")
+    first = workers.start(*command)
+    result = jobs.tasks["stay"].delay()
+    workers.wait_for("attempt 1")
+
+    first.send_signal(signal.SIGQUIT)
+    first.wait(PATIENCE)
+    workers.start()
+
+    assert result.get(PATIENCE) == 2
+
+
+@needs_redis
 def test_a_child_killed_in_mid_work_is_noticed_and_celerys_own_command_works_too(
     jobs: Queue, workers: Workers
 ) -> None:
@@ -359,6 +396,14 @@ def test_a_child_killed_in_mid_work_is_noticed_and_celerys_own_command_works_too
     os.kill(int(workers.wait_for("attempt 1")), signal.SIGKILL)
 
     assert result.get(PATIENCE) == 2
+
+
+@needs_redis
+def test_a_def_task_is_stopped_at_its_timeout(jobs: Queue, workers: Workers) -> None:
+    workers.start()
+
+    with pytest.raises(JobFailed, match="SoftTimeLimitExceeded"):
+        jobs.tasks["late"].delay().get(PATIENCE)
 
 
 @needs_redis
