@@ -3,13 +3,13 @@
 Run: ``python -m docs.read_along.build``, or ``make docs``. Stops with every problem in one list.
 """
 
+import re
 import subprocess
 import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from html import escape
-from html.parser import HTMLParser
+from html import escape, unescape
 from os.path import normpath
 from pathlib import Path
 from urllib.parse import unquote
@@ -24,6 +24,8 @@ SITE = ROOT / "site"
 _CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["markdown_extensions"]
 #: What the site is rendered with, beside our own: names to settings.
 EXTENSIONS = {name: config for name, config in _CONFIG.items() if name != "docs.read_along"}
+_TAG = re.compile(r'<([a-z][\w-]*)((?=[^>]* (?:id|href|src)=)(?: (?:[^>"]|"[^"]*")*))>')
+_ATTRIBUTE = re.compile(r' (id|href|src)=(?:"([^"]*)"|([^\s>]+))')
 _PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
@@ -50,21 +52,20 @@ def problems() -> Iterator[str]:
             yield f"docs/{page}: {exc}"
 
 
-class _Page(HTMLParser):
-    """The ids of a page, and where it leads to."""
+class _Page:
+    """The ids of a page, and where it leads to. Only tags with such an attribute are looked at:
+    a page is mostly coloured source, and a parser would spend seconds on it.
+    """
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
         self.ids: set[str] = set()
         self.links: list[str] = []
-        self.feed(path.read_text())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.ids.add(values.get("id") or "")
-        link = values.get("src" if tag in ("img", "script") else "href")
-        if link is not None and "data:" not in link:
-            self.links.append(link)
+        for tag, attributes in _TAG.findall(path.read_text()):
+            values = {name: unescape(a or b) for name, a, b in _ATTRIBUTE.findall(attributes)}
+            self.ids.add(values.get("id", ""))
+            link = values.get("src" if tag in ("img", "script") else "href")
+            if link is not None and "data:" not in link:
+                self.links.append(link)
 
 
 def _read(site: Path) -> dict[Path, _Page]:
