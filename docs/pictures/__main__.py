@@ -30,7 +30,7 @@ SHOWN = {
     "s24": ("miniasgi",),
     "s25": ("miniasgi",),
     "s26": ("miniasgi",),
-    "s29": ("miniasgi", "starlette"),
+    "s29": ("miniasgi", "starlette", "fastapi"),
     "s30": ("miniasgi",),
     "s31": ("fastapi", "miniasgi_redis"),
 }
