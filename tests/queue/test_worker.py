@@ -131,7 +131,7 @@ def test_backoff_is_exponential_jittered_and_capped() -> None:
     assert waits[0] <= 1.0 < waits[1] <= 8.0 < waits[2] <= 60.0 and waits[3] <= 60.0
 
 
-async def test_a_countdown_is_kept_and_a_short_one_does_not_wait_for_the_next_look(
+async def test_a_job_with_a_countdown_does_not_start_before_its_time(
     queue: Queue,
 ) -> None:
     @queue.task
