@@ -289,6 +289,10 @@ def stay(job):
         signal.pause()
     return job.attempt
 
+@queue.task
+def note(name):
+    return name
+
 @queue.task(timeout=0.5)
 def late():
     time.sleep(60.0)

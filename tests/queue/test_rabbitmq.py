@@ -112,3 +112,20 @@ def test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job(
     finally:
         for process in workers.processes:
             workers.kill(process)
+
+
+def test_a_job_that_waits_for_its_time_does_not_hold_back_those_behind_it(
+    queue: Queue, rabbit: RabbitServer, redis: RedisServer, tmp_path: Path
+) -> None:
+    note = queue.task(name="note")(lambda name: None)
+    workers = Workers(tmp_path, rabbit.url, BACKEND=redis.url())
+    worker = workers.start()
+    try:
+        note.delay("the worker works").get(PATIENCE)
+        later = note.options(countdown=1.9).delay("later")
+        now = note.delay("now")
+
+        assert (now.get(PATIENCE), later.state) == ("now", "PENDING")
+        assert later.get(PATIENCE) == "later"
+    finally:
+        workers.kill(worker)

@@ -29,6 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "[celery" not in item.name:
             continue
+        if "a_countdown_is_kept[celery on RabbitMQ" in item.name:
+            # Held by tests/queue/test_rabbitmq.py, with a worker that is a process.
+            said = "Celery's worker for tests, in threads, takes nothing while a job waits"
+            item.add_marker(pytest.mark.xfail(reason=said, strict=True))
         differs = item.get_closest_marker("differs")
         if differs:
             item.add_marker(pytest.mark.xfail(reason=differs.args[0], strict=True))
