@@ -1,27 +1,12 @@
-"""The page about the queue names tests and commands: they exist."""
+"""The page about the queue names scenarios and commands: they exist."""
 
 import re
 from pathlib import Path
-
-import pytest
 
 from demos.scenario import all_names
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "queue.md").read_text()
-TESTS = re.findall(r"\[(test_\w+)\]\(\.\./(tests/[\w/]+\.py)\)", PAGE)
-
-
-@pytest.mark.parametrize(("name", "file"), TESTS)
-def test_a_promise_is_linked_to_a_test_that_exists(name: str, file: str) -> None:
-    assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
-
-
-def test_every_promise_has_one() -> None:
-    table = PAGE.split("## What it promises")[1].split("\n## ")[0]
-    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
-
-    assert len(rows) == len(TESTS)
 
 
 def test_the_scenarios_that_it_names_exist() -> None:
