@@ -92,9 +92,9 @@ class Writer:
         if idle and self.file.take_turn(wait=False):
             try:
                 self._commit([operation])
-                self._tell([operation])
             finally:
                 self.file.end_turn()
+            self._tell([operation])
         else:
             self._wait_for(operation)
         return operation.outcome()  # type: ignore[no-any-return]
@@ -200,9 +200,10 @@ class Writer:
             self._find(found)  # what came while we waited shares the commit
             batch = [operation for operation in found if operation and operation.take()]
             self._commit(batch)
-            self._tell(batch)  # before a checkpoint, which is none of their business
         finally:
             self.file.end_turn()
+        # With the lock free again: who hears of it may want it at once, or be stopped here and now.
+        self._tell(batch)
 
     def _find(self, found: list[Operation | None]) -> None:
         while not self._inbox.empty():
