@@ -75,10 +75,11 @@ def test_a_forked_child_does_not_keep_its_dead_parent_alive(tmp_path: Path) -> N
         name = process.line()
         child = int(process.line().split()[1])
         process.kill()
-
-        assert not is_alive(tmp_path / "owners", name)
-        os.kill(child, 0)  # it lives
-        os.kill(child, signal.SIGKILL)
+        try:
+            assert not is_alive(tmp_path / "owners", name)
+            os.kill(child, 0)  # it lives
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_forked_child_uses_the_queue_by_its_own_connection(tmp_path: Path) -> None:
