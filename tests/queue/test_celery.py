@@ -1,6 +1,5 @@
 """The Celery engine alone: its settings, its broker gone, its workers killed."""
 
-import asyncio
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ from miniasgi.queue import JobFailed, Queue, QueueUnavailable
 from miniasgi.testing import Client
 from tests.queue.conformance.conftest import in_this_process
 from tests.queue.processes import ROOT
+from tests.queue.stopped_broker import answers_while_stopped
 
 needs_redis = pytest.mark.skipif(bool(why_not()), reason=why_not())
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:Call to deprecated setex")]
@@ -122,39 +122,9 @@ def test_without_celery_the_import_says_what_to_install(tmp_path: Path) -> None:
 async def test_while_the_broker_is_stopped_others_are_answered(
     queue: Queue, redis: RedisServer
 ) -> None:
-    app, order = MiniASGI(), list[str]()
+    assert redis._process is not None
 
-    @queue.task
-    async def note(name: str) -> None: ...
-
-    @app.get("/enqueue")
-    async def enqueue(request: Request) -> JSONResponse:
-        await note.adelay("enqueued")
-        return JSONResponse({}, 202)
-
-    @app.get("/promise")
-    async def promise(request: Request) -> JSONResponse:
-        background = BackgroundTasks()
-        background.add_task(note, "promised")
-        return JSONResponse({}, 202, background=background)
-
-    @app.get("/other")
-    async def other(request: Request) -> JSONResponse:
-        return JSONResponse({})
-
-    async def ask(path: str) -> None:
-        reply = await client.get(path)
-        order.append(f"{path} {reply.status}")
-
-    async with Client(app) as client:
-        await ask("/enqueue")
-        assert redis._process is not None
-        redis._process.send_signal(signal.SIGSTOP)
-        waiting = [asyncio.create_task(ask(path)) for path in ("/enqueue", "/promise")]
-        await ask("/other")
-        order.append("the broker goes on")
-        redis._process.send_signal(signal.SIGCONT)
-        await asyncio.gather(*waiting)
+    order = await answers_while_stopped(queue, redis._process.send_signal)
 
     assert order[:3] == ["/enqueue 202", "/other 200", "the broker goes on"]
     assert sorted(order[3:]) == ["/enqueue 202", "/promise 202"]

@@ -1,6 +1,5 @@
 """The Celery engine on a RabbitMQ: ``RABBITMQ=1 pytest tests/queue``."""
 
-import asyncio
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from demos.redis_server import RedisServer
-from miniasgi import BackgroundTasks, JSONResponse, MiniASGI, Request
 from miniasgi.queue import Queue, QueueUnavailable
-from miniasgi.testing import Client
 from tests.queue.rabbit_server import RabbitServer, why_not
+from tests.queue.stopped_broker import answers_while_stopped
 from tests.queue.test_celery import PATIENCE, Workers
 
 pytestmark = [
@@ -44,38 +42,7 @@ def queue(rabbit: RabbitServer, redis: RedisServer) -> Iterator[Queue]:
 async def test_while_the_broker_is_stopped_others_are_answered(
     queue: Queue, rabbit: RabbitServer
 ) -> None:
-    app, order = MiniASGI(), list[str]()
-
-    @queue.task
-    async def note(name: str) -> None: ...
-
-    @app.get("/enqueue")
-    async def enqueue(request: Request) -> JSONResponse:
-        await note.adelay("enqueued")
-        return JSONResponse({}, 202)
-
-    @app.get("/promise")
-    async def promise(request: Request) -> JSONResponse:
-        background = BackgroundTasks()
-        background.add_task(note, "promised")
-        return JSONResponse({}, 202, background=background)
-
-    @app.get("/other")
-    async def other(request: Request) -> JSONResponse:
-        return JSONResponse({})
-
-    async def ask(path: str) -> None:
-        reply = await client.get(path)
-        order.append(f"{path} {reply.status}")
-
-    async with Client(app) as client:
-        await ask("/enqueue")
-        rabbit.signal(signal.SIGSTOP)
-        waiting = [asyncio.create_task(ask(path)) for path in ("/enqueue", "/promise")]
-        await ask("/other")
-        order.append("the broker goes on")
-        rabbit.signal(signal.SIGCONT)
-        await asyncio.gather(*waiting)
+    order = await answers_while_stopped(queue, rabbit.signal)
 
     assert order[:3] == ["/enqueue 202", "/other 200", "the broker goes on"]
     assert sorted(order[3:]) == ["/enqueue 202", "/promise 202"]
