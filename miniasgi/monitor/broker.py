@@ -14,19 +14,15 @@ from functools import cached_property, partial
 from typing import Any
 
 import anyio
-from amqp.exceptions import AMQPError
 from anyio import to_thread
-from kombu.exceptions import ChannelError, KombuError
-from redis.exceptions import RedisError
 
 from miniasgi.monitor.access import Access
 from miniasgi.monitor.site import Site
 from miniasgi.monitor.watch import Watch
 from miniasgi.queue import Queue, QueueUnavailable
+from miniasgi.queue.celery import ANSWERS, DOWN, waiting
 
 PATIENCE = 3.0  #: seconds
-ANSWERS = 1.0  #: seconds in which workers answer; Celery waits all of them
-_DOWN = (KombuError, RedisError, AMQPError, OSError)
 _NO_COLUMNS: dict[str, Any] = {"past": "", "owner": None, "trace": None, "crashes": 0}
 
 
@@ -74,12 +70,12 @@ class Broker:
             return self._asked.result(PATIENCE)
         except TimeoutError:
             said = f"has not answered for {PATIENCE:g} s"
-        except _DOWN as exc:
+        except DOWN as exc:
             said = f"cannot be used: {exc}"
         return BrokerSnapshot(now, f"{self._queue.engine.where} {said}")
 
     def _ask(self) -> BrokerSnapshot:
-        ready = self._threads.submit(self._ready)
+        ready = self._threads.submit(waiting, self._queue.celery, self._queue.name)
         inspect = self._queue.celery.control.inspect(timeout=ANSWERS)
         kinds = ("stats", "active", "reserved", "scheduled")
         asked = [self._threads.submit(getattr(inspect, kind)) for kind in kinds]
@@ -99,17 +95,8 @@ class Broker:
         ]
         began = [job["since"] for worker in workers for job in worker["active"] if job["since"]]
         longest = max(now - min(began), 0.0) if began else None
-        return BrokerSnapshot(now, None, [ready.result()], workers, longest)
-
-    def _ready(self) -> dict[str, Any]:
-        with self._queue.celery.connection_for_read() as connection:
-            try:
-                told = connection.default_channel.queue_declare(self._queue.name, passive=True)
-            except (ChannelError, AMQPError) as exc:  # nothing was ever published
-                if getattr(exc, "reply_code", exc.args[-1]) != 404 and "404" not in str(exc):
-                    raise
-                return {"name": self._queue.name, "ready": 0}
-            return {"name": self._queue.name, "ready": told.message_count}
+        backlog = {"name": self._queue.name, "ready": ready.result()}
+        return BrokerSnapshot(now, None, [backlog], workers, longest)
 
 
 def _job(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ again when the figures have changed.
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from hashlib import sha256
 from typing import Any
@@ -42,7 +43,7 @@ STREAM = 10.0
 Data = dict[str, Any]
 
 
-class Site:
+class Site(ABC):
     """The monitor of one queue, wherever it is: `FileSite` and `BrokerSite` say what there is."""
 
     #: Each path with the name of its page, the first of them in the navigation.
@@ -95,9 +96,9 @@ class Site:
         """One job, and its life as SVG."""
         return {"job": await self._job(request.path_params["id"])}
 
+    @abstractmethod
     async def find(self, id: str) -> Mapping[str, Any] | None:
         """A job's row, if it is known."""
-        raise NotImplementedError
 
     async def _job(self, id: str) -> Data:
         if (row := await self.find(id)) is None:

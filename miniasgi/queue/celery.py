@@ -23,9 +23,10 @@ from typing import Any, NoReturn
 from uuid import uuid4
 
 try:
+    from amqp.exceptions import AMQPError
     from celery import Celery
     from celery.backends.redis import RedisBackend
-    from kombu.exceptions import KombuError
+    from kombu.exceptions import ChannelError, KombuError
     from redis.exceptions import RedisError
 except ImportError as exc:
     raise ImportError(f"a queue on Celery needs: pip install 'miniasgi[celery]' ({exc})") from exc
@@ -42,6 +43,9 @@ from miniasgi.types import Background
 
 logger = logging.getLogger("miniasgi.queue")
 
+ANSWERS = 1.0  #: seconds in which workers answer; Celery waits all of them
+#: What is raised where a broker or a backend cannot be used.
+DOWN = (KombuError, RedisError, AMQPError, OSError)
 PRIORITIES = 10  #: 0 to 9: what Redis is given lists for, and RabbitMQ a queue
 
 
@@ -192,7 +196,7 @@ class CeleryEngine:
         """Whatever is wrong with the broker or the backend, as one sentence."""
         try:
             yield
-        except (KombuError, RedisError, OSError) as exc:
+        except DOWN as exc:
             raise QueueUnavailable(f"{self.where} cannot be used: {exc}") from exc
 
     def promise(self, function: Function, job: Job) -> "CeleryPromise":
@@ -307,6 +311,18 @@ class CeleryResult(AsyncResult):
         """Delete what is known of a job that has ended."""
         with self._engine.explained():
             return self._engine.marks.forget(self.id)
+
+
+def waiting(app: Any, queue: str) -> int:
+    """How many messages of a queue no worker has taken. Raises what is in `DOWN`."""
+    with app.connection_for_read() as connection:
+        try:
+            told = connection.default_channel.queue_declare(queue, passive=True)
+        except (ChannelError, AMQPError) as exc:  # nothing was ever published
+            if getattr(exc, "reply_code", exc.args[-1]) != 404 and "404" not in str(exc):
+                raise
+            return 0
+        return int(told.message_count)
 
 
 def without_password(url: str) -> str:

@@ -6,7 +6,8 @@ Nobody keeps a list of jobs, so a command that takes one is refused, and says wh
 
 from typing import Any
 
-ANSWERS = 1.0  #: seconds that workers are given to answer
+from miniasgi.queue.celery import ANSWERS, waiting
+
 _ELSEWHERE = {
     "list": "Celery keeps no list of jobs: Flower shows those it saw, `show` one by its id",
     "retry": "Celery keeps no job that has ended: enqueue it again, under another id",
@@ -43,22 +44,13 @@ def _status(queue: Any) -> dict[str, Any]:
     """How many messages wait, how many workers answer, and how many jobs they run and hold."""
     inspect = queue.celery.control.inspect(timeout=ANSWERS)
     active, held = inspect.active() or {}, inspect.scheduled() or {}
-    row = {"queue": queue.name, "waiting": _waiting(queue), "held": _count(held)}
+    row = {"queue": queue.name, "waiting": waiting(queue.celery, queue.name), "held": _count(held)}
     return row | {"running": _count(active), "workers": len(active)}
 
 
 def _purge(queue: Any) -> int:
     with queue.celery.connection_for_write() as connection:
         return int(connection.default_channel.queue_purge(queue.name) or 0)
-
-
-def _waiting(queue: Any) -> int:
-    with queue.celery.connection_for_read() as connection:
-        try:
-            told = connection.default_channel.queue_declare(queue.name, passive=True)
-        except connection.channel_errors:  # nothing was ever published
-            return 0
-        return int(told.message_count)
 
 
 def _count(jobs: dict[str, list[Any]]) -> int:

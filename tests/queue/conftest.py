@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from demos.redis_server import RedisServer
 from miniasgi.events import listening
 from miniasgi.queue import Queue
 
@@ -26,6 +27,13 @@ def queue(file: Path) -> Iterator[Queue]:
     queue = Queue("mail", f"sqlite:///{file}")
     yield queue
     queue.close()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A private one, for this test alone."""
+    with RedisServer(tmp_path) as server:
+        yield server
 
 
 @contextmanager

@@ -27,12 +27,6 @@ STEP = "\x06\x16"  #: between a queue's name and the number of a priority, in Re
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
 def queue(redis: RedisServer) -> Iterator[Queue]:
     queue = Queue("mail", redis.url())
     yield queue

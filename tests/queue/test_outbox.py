@@ -43,12 +43,6 @@ PROMISES = """
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
 def queue(redis: RedisServer, tmp_path: Path) -> Iterator[Queue]:
     outbox = f"sqlite:///{tmp_path / 'outbox.db'}"
     queue = Queue("mail", redis.url(), outbox=outbox, lock_timeout=1.0)

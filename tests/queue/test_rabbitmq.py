@@ -26,12 +26,6 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
 def queue(rabbit: RabbitServer, redis: RedisServer) -> Iterator[Queue]:
     rabbit.forget("mail")
     queue = Queue("mail", rabbit.url, backend=redis.url(), lock_timeout=3.0)
