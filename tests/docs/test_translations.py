@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = {
     "README.md": "README.zh-CN.md",
+    "docs/what-happens-when.md": "docs/zh/what-happens-when.md",
     "docs/what-really-happens.md": "docs/zh/what-really-happens.md",
 }
 Look: TypeAlias = Callable[[str], list[Any]]
