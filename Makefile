@@ -70,4 +70,4 @@ lock:
 	rm -r $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) demos/recordings site .cache
+	rm -rf $(VENV) demos/recordings site .cache .coloured

@@ -66,6 +66,7 @@ class Links(Treeprocessor):
             raise NotInSource(f"docs/{page}: {href} leads to no file")
         if target.is_relative_to(DOCS) and target.suffix == ".md":
             return
+        self.extension.sources.append(target)
         path = target.relative_to(ROOT).as_posix()
         if symbol:
             find(target, symbol)
@@ -116,9 +117,13 @@ class ReadAlong(Extension):
     """``page`` is the page's path below docs/; within Zensical it says so itself."""
 
     def __init__(self, **kwargs: Any) -> None:
-        self.config = {"page": ["", "the page's path below docs/"]}
+        self.config = {
+            "page": ["", "the page's path below docs/"],
+            "columns": [True, "put the files beside the prose; False checks, and is quick"],
+        }
         super().__init__(**kwargs)
         self.cues: list[tuple[str, str]] = []
+        self.sources: list[Path] = []  #: the files to which links led so far
 
     def page(self, md: Markdown) -> PurePosixPath:
         contexts = (getattr(one, "page", None) for one in md.preprocessors)
@@ -128,7 +133,8 @@ class ReadAlong(Extension):
     def extendMarkdown(self, md: Markdown) -> None:
         md.preprocessors.register(Quotations(md), "quotations", 30)  # before fences are taken
         md.treeprocessors.register(Links(md, self), "read_along", 0)
-        md.postprocessors.register(Columns(md, self), "columns", 0)
+        if self.getConfig("columns"):
+            md.postprocessors.register(Columns(md, self), "columns", 0)
 
 
 def anchor(path: str, symbol: str) -> str:

@@ -1,6 +1,7 @@
 """Build the site: check the prose against the source, render, add the files it links to.
 
 Run: ``python -m docs.read_along.build``, or ``make docs``. Stops with every problem in one list.
+Zensical renders in a process of its own; meanwhile this one checks, and colours sources for both.
 """
 
 import re
@@ -8,17 +9,18 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape, unescape
 from os.path import normpath
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from urllib.parse import unquote
 
 from markdown import Markdown
 from pygments.formatters.html import HtmlFormatter
 
 from docs.read_along import DOCS, ROOT, ReadAlong
-from docs.read_along.source import NotInSource, find, highlighted
+from docs.read_along.source import COLOURED, NotInSource, coloured, find, highlighted
 
 SITE = ROOT / "site"
 _CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["markdown_extensions"]
@@ -41,15 +43,21 @@ h1{font-size:1rem}pre{font:13px/1.45 ui-monospace,monospace;overflow:auto}
 """
 
 
-def problems() -> Iterator[str]:
-    """Every page whose links or quotations are not in the source."""
+def problems(sources: dict[Path, None] | None = None) -> Iterator[str]:
+    """Every page whose links or quotations are not in the source.
+
+    ``sources`` is given the files that the pages lead to, in their order.
+    """
     for path in sorted(DOCS.rglob("*.md")):
         page = path.relative_to(DOCS).as_posix()
+        ours = ReadAlong(page=page, columns=False)
         try:
-            extensions = [*EXTENSIONS, ReadAlong(page=page)]
+            extensions = [*EXTENSIONS, ours]
             Markdown(extensions=extensions, extension_configs=EXTENSIONS).convert(path.read_text())
         except NotInSource as exc:
             yield f"docs/{page}: {exc}"
+        if sources is not None:
+            sources.update(dict.fromkeys(ours.sources))
 
 
 class _Page:
@@ -68,9 +76,10 @@ class _Page:
                 self.links.append(link)
 
 
-def _read(site: Path) -> dict[Path, _Page]:
-    """Every built page, parsed once."""
-    return {path: _Page(path) for path in sorted(site.rglob("*.html"))}
+def _read(site: Path, known: Mapping[Path, _Page] | None = None) -> dict[Path, _Page]:
+    """Every built page; those that are known are not read again."""
+    known = known or {}
+    return {path: known.get(path) or _Page(path) for path in sorted(site.rglob("*.html"))}
 
 
 def links(pages: Mapping[Path, _Page]) -> Iterator[tuple[Path, str, Path, str]]:
@@ -86,9 +95,9 @@ def links(pages: Mapping[Path, _Page]) -> Iterator[tuple[Path, str, Path, str]]:
                 yield path, link, target, unquote(fragment)
 
 
-def dead_links(site: Path) -> Iterator[str]:
+def dead_links(site: Path, known: Mapping[Path, _Page] | None = None) -> Iterator[str]:
     """Links to a file or to a fragment that is not there, and links to elsewhere by path."""
-    pages = _read(site)
+    pages = _read(site, known)
     for path, link, target, fragment in links(pages):
         where = f"{path.relative_to(site)}: {link}"
         if link.startswith("/"):
@@ -99,10 +108,10 @@ def dead_links(site: Path) -> Iterator[str]:
             yield f"{where} leads to no such place"
 
 
-def write_sources(site: Path) -> None:
+def write_sources(site: Path, pages: Mapping[Path, _Page]) -> None:
     """A page for every file of the project that a page leads to."""
     wanted: dict[str, set[str]] = defaultdict(set)
-    for _, _, target, fragment in links(_read(site)):
+    for _, _, target, fragment in links(pages):
         if target.is_relative_to(site / "source"):
             name = target.relative_to(site / "source").as_posix().removesuffix(".html")
             wanted[name].add(fragment.partition(":")[2])
@@ -117,16 +126,36 @@ def write_sources(site: Path) -> None:
         page.write_text(_PAGE.format(path=escape(name), style=style, code=code))
 
 
+def _forget(sources: Iterable[Path]) -> None:
+    """What was coloured of files as they were before."""
+    for path in set(COLOURED.iterdir()) - {coloured(one) for one in sources}:
+        path.unlink()
+
+
+def build() -> Iterator[str]:
+    """The site; yields every problem."""
+    sources: dict[Path, None] = {}
+    command = [sys.executable, "-m", "zensical", "build", "--clean"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=DEVNULL, stderr=PIPE, text=True) as zensical:
+        found = list(problems(sources))
+        if found:
+            zensical.terminate()
+            yield from found
+            return
+        for path in reversed(sources):  # Zensical comes from the other end
+            highlighted(path, {})
+        said = zensical.communicate()[1]
+    if zensical.returncode:
+        yield said
+        return
+    pages = _read(SITE)
+    write_sources(SITE, pages)
+    _forget(sources)
+    yield from dead_links(SITE, pages)
+
+
 def main() -> None:
-    found = list(problems())
-    if not found:
-        command = [sys.executable, "-m", "zensical", "build", "--clean"]
-        built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if built.returncode:
-            sys.exit(built.stderr)
-        write_sources(SITE)
-        found = list(dead_links(SITE))
-    if found:
+    if found := list(build()):
         sys.exit("\n".join(found))
     print(f"{SITE.relative_to(ROOT)}/index.html")
 

@@ -1,18 +1,26 @@
-"""Names in source files: the lines of a symbol, a file as HTML, a quotation word for word."""
+"""Names in source files: the lines of a symbol, a file as HTML, a quotation word for word.
+
+Colouring is nine tenths of a build's work. It is kept in a folder of the project by what it was
+made of, so that the two processes of a build share it, and the next build has it.
+"""
 
 import ast
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 from textwrap import indent
 
-from pygments import highlight
+from pygments import __version__, highlight
 from pygments.formatters.html import HtmlFormatter
 from pygments.lexers import get_lexer_for_filename
 from pygments.lexers.special import TextLexer
 from pygments.util import ClassNotFound
 
+#: Coloured files, each named by a digest. Whoever deletes them waits two seconds longer.
+COLOURED = Path(__file__).resolve().parent.parent.parent / ".coloured"
 #: The first and the last line, counted from 1.
 Lines = tuple[int, int]
 
@@ -86,8 +94,20 @@ def highlighted(path: Path, regions: Mapping[str, Lines]) -> str:
 
 @cache
 def _lines(path: Path) -> list[str]:
-    try:
-        lexer = get_lexer_for_filename(path.name, stripnl=False)
-    except ClassNotFound:
-        lexer = TextLexer(stripnl=False)
-    return highlight(path.read_text(), lexer, HtmlFormatter(nowrap=True)).splitlines()
+    kept = coloured(path)
+    if not kept.exists():
+        try:
+            lexer = get_lexer_for_filename(path.name, stripnl=False)
+        except ClassNotFound:
+            lexer = TextLexer(stripnl=False)
+        ours = kept.with_suffix(f".{os.getpid()}")  # the other process may be at it, too
+        COLOURED.mkdir(exist_ok=True)
+        ours.write_text(highlight(path.read_text(), lexer, HtmlFormatter(nowrap=True)))
+        ours.replace(kept)
+    return kept.read_text().splitlines()
+
+
+def coloured(path: Path) -> Path:
+    """Where the coloured lines of the file are kept, as it is now. Makes nothing."""
+    text = f"{__version__} {path.name}\n{path.read_text()}"
+    return COLOURED / f"{sha256(text.encode()).hexdigest()[:32]}.html"
