@@ -32,8 +32,8 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{path}</title><style>{style}</style></head>
-<body id="{path}"><h1>{path}</h1>
-<div class="highlight"><pre><code>{code}</code></pre></div></body>
+<body id="{path}"><main><h1>{path}</h1>
+<div class="highlight"><pre tabindex="0"><code>{code}</code></pre></div></main></body>
 </html>
 """
 _STYLE = """:root{color-scheme:light dark}body{margin:1.5rem;font:15px/1.5 system-ui,sans-serif}
