@@ -5,7 +5,6 @@ One page of each kind, in the light and in the dark, at the width of a phone and
 
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ KINDS = {
     "a chapter": "chapters/04-the-answer-and-what-comes-after.html",
     "a table of the reference": "metrics.html",
     "the ledger": "ledger.html",
-    "decisions": "decisions.html",
     "in Chinese": "zh/what-happens-when.html",
     "a source": "source/miniasgi/responses.py.html",
 }

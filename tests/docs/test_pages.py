@@ -2,6 +2,7 @@
 and the site builds with links that lead somewhere.
 """
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def test_the_site_builds_and_every_link_leads_somewhere_by_a_relative_path(
 ) -> None:
     assert (built.returncode, built.stderr) == (0, "")
     assert 'class="files"' in (ROOT / "site/chapters/02-three-shapes.html").read_text()
+
+
+def test_every_column_of_every_table_has_a_name(built: "subprocess.CompletedProcess[str]") -> None:
+    nameless = re.compile(r"<th[^>]*>\s*</th>")
+
+    pages = (ROOT / "site").rglob("*.html")
+
+    assert [page.name for page in pages if nameless.search(page.read_text())] == []
 
 
 def test_a_dead_link_is_told_with_its_page(tmp_path: Path) -> None:
