@@ -117,7 +117,9 @@ class Runs:
         return run
 
     def stop(self, run: Run) -> None:
-        """End it, wherever it is."""
+        """End it, wherever it is. Nothing more is told of it or kept."""
+        if run.is_over:
+            return
         run.state = "stopped"
         if run.process is not None and run.process.returncode is None:
             run.process.send_signal(signal.SIGINT)
@@ -156,21 +158,23 @@ class Runs:
                 run.state, run.error = "failed", f"could not be started: {exc}"
                 run.wake()
                 return
+            why = ""
             try:
                 limit = self.seconds * len(run.names)
                 async with asyncio.timeout(limit):
-                    await self._listen(run, process)
-                    await process.wait()
+                    if not run.is_over:  # or it was stopped before there was a process to end
+                        await self._listen(run, process)
+                        await process.wait()
             except TimeoutError:
-                run.error = f"ended after {limit:g} seconds"
+                why = f"ended after {limit:g} seconds"
             finally:
                 await _ended(process)
-                is_whole = len(run.entries) == len(run.names)
-                if not is_whole and not run.error:
-                    run.error = _last_words(process, errors)
-                if run.state != "stopped":
+                if not run.is_over:
+                    is_whole = len(run.entries) == len(run.names)
+                    if not is_whole:
+                        run.error = why or run.error or _last_words(process, errors)
                     run.state = "done" if is_whole else "failed"
-                run.wake()
+                    run.wake()
 
     async def _listen(self, run: Run, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
@@ -179,6 +183,8 @@ class Runs:
                 words = json.loads(line)
             except ValueError:  # it was killed in the middle of a line
                 continue
+            if run.is_over:
+                return
             if "result" in words:
                 await asyncio.to_thread(self._put, run, words["result"])
                 run.tell(name=words["result"]["name"], what="kept")

@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from anyio.to_thread import run_sync
 from miniasgi.queue import store
 from miniasgi.queue.celery import CeleryEngine, CeleryResult
 from miniasgi.queue.embedded import EmbeddedEngine
+from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.jobs import Function
 from miniasgi.queue.promises import Promise
 from miniasgi.queue.store import Job
@@ -88,6 +89,9 @@ class OutboxEngine:
 
     def _hand_over(self, job: Job, *args: Any, **kwargs: Any) -> None:
         self._broker.publish(replace(job, due_at=None, attempt=0, retries=0))
+        row = self._file.writer.read(store.find, job.id)
+        if row is not None and row["revoking"]:  # asked before the broker knew of it
+            self._broker.result(job.id).revoke()
 
     def _begin(self) -> None:
         """Start the thread that hands over, also for what a dead process has left."""
@@ -138,13 +142,31 @@ class OutboxResult(CeleryResult):
         row = self._file.writer.read(store.find, self.id)
         if row is None or row["state"] == "success":
             return super()._read()
-        if row["settled_at"] is not None:
+        if row["settled_at"] is not None and not row["attempt"]:
             return row
-        return dict(row) | {"state": "ready", "retries": 0, "attempt": 0, "error": None}
+        if row["settled_at"] is not None:  # revoked while it was handed over
+            return super()._read() or row
+        there = self._read_early() if row["state"] == "running" else None
+        return there or dict(row) | {"state": "ready", "retries": 0, "attempt": 0, "error": None}
+
+    def _read_early(self) -> Any:
+        """What the broker may know already of a job that is being handed over."""
+        with suppress(QueueUnavailable):
+            return super()._read()
 
     def revoke(self) -> bool:
-        """As on the broker; a job that has not been handed over never will be."""
+        """As on the broker; a job that has not been handed over never will be.
+
+        One that is being handed over is revoked on either side: whichever of the two comes second,
+        this call or the broker's answer to the other thread, sees the first.
+        """
+        asked = self._file.writer.run(store.revoke, self.id, time.time())
         row = self._file.writer.read(store.find, self.id)
-        if row is not None and row["state"] in ("ready", "scheduled", "held"):
-            return self._file.writer.run(store.revoke, self.id, time.time())
-        return super().revoke()
+        if asked and row is not None and (row["state"] == "held" or not row["attempt"]):
+            return True
+        try:
+            return super().revoke() or asked
+        except QueueUnavailable:
+            if asked:  # the file has it: it is not handed over again
+                return True
+            raise

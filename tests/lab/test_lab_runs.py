@@ -1,5 +1,6 @@
 """Runs of the lab over HTTP: several at once, limits, stop, downloads, and children that die."""
 
+import asyncio
 import json
 import re
 import signal
@@ -126,6 +127,35 @@ def failed(
             return found[1]
 
     return anyio.run(ask)
+
+
+@pytest.mark.parametrize("moment", ["before it has a process", "before that can speak"])
+def test_a_run_that_is_stopped_as_it_starts_leaves_no_process_and_says_only_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    start, created, stopped = asyncio.create_subprocess_exec, anyio.Event(), anyio.Event()
+
+    async def start_and_wait(*command: Any, **options: Any) -> Any:
+        process = await start(*command, **options) if "speak" in moment else None
+        created.set()
+        await stopped.wait()
+        return process or await start(*command, **options)
+
+    async def stop_it() -> tuple[Run, str]:
+        async with a_run(tmp_path, "s01_order") as (client, run):
+            await created.wait()
+            page = (await client.get(f"/runs/{run.id}")).text
+            token = re.findall(r'name="token" value="([^"]+)"', page)[0]
+            await client.post(f"/runs/{run.id}/stop", data={"token": token})
+            stopped.set()
+            return run, (await client.get(f"/runs/{run.id}")).text
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_and_wait)
+    run, page = anyio.run(stop_it)
+
+    assert "The run was not whole: stopped." in page
+    assert (run.state, run.error, run.entries) == ("stopped", "", {})
+    assert run.process is not None and run.process.returncode is not None
 
 
 def test_a_run_that_takes_too_long_is_ended_and_says_so(tmp_path: Path) -> None:

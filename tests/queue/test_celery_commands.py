@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demos.redis_server import RedisServer, why_not
-from miniasgi.queue import Queue
+from miniasgi.queue import JobFailed, Queue
 from miniasgi.queue.commands import run
 from tests.queue.conformance.conftest import in_this_process
 
@@ -57,7 +57,10 @@ async def test_status_tells_what_waits_and_what_workers_do(shop: Queue, capsys: 
 
 async def test_one_job_is_shown_and_revoked_by_its_id(shop: Queue, capsys: Output) -> None:
     shop.tasks["send"].options(task_id="one").delay(1)
-    codes = [run(["revoke", WHERE, "one"]), run(["show", WHERE, "one", "--json"])]
+    codes = [run(["revoke", WHERE, "one"])]
+    with pytest.raises(JobFailed, match="revoked"):  # an outbox may be at work on it
+        await shop.AsyncResult("one").aget(PATIENCE)
+    codes.append(run(["show", WHERE, "one", "--json"]))
     codes.append(run(["show", WHERE, "nobody"]))
 
     said = capsys.readouterr()

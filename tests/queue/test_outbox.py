@@ -2,15 +2,20 @@
 
 import os
 import signal
+import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import to_thread
 
 from demos.redis_server import RedisServer, why_not
-from miniasgi.queue import Queue
+from miniasgi.queue import JobFailed, Queue
 from miniasgi.queue.outbox import OutboxEngine
+from miniasgi.queue.store import Job
 from tests.queue.conformance.conftest import in_this_process
 from tests.queue.processes import Process
 
@@ -61,7 +66,14 @@ def noted(queue: Queue) -> tuple[Any, list[str]]:
     return note, runs
 
 
-async def test_nobody_has_a_promised_job_before_the_last_byte(queue: Queue) -> None:
+def in_file(folder: Path, id: str) -> str:
+    """What the outbox itself says of a job."""
+    with closing(sqlite3.connect(folder / "outbox.db")) as db:
+        (state,) = db.execute("select state from miniasgi_job where id = ?", (id,)).fetchone()
+    return str(state)
+
+
+async def test_nobody_has_a_promised_job_before_the_last_byte(queue: Queue, tmp_path: Path) -> None:
     note, runs = noted(queue)
 
     promise = await note.accept("promised")
@@ -70,11 +82,14 @@ async def test_nobody_has_a_promised_job_before_the_last_byte(queue: Queue) -> N
     async with in_this_process(queue):
         await other.aget(PATIENCE)
         runs.append("last byte")
-        states.append(promise.result.state)
+        states += [promise.result.state, in_file(tmp_path, promise.result.id)]
         await promise()
         await promise.result.aget(PATIENCE)
 
-    assert (states, runs) == (["PENDING"] * 2, ["other", "last byte", "promised"])
+    assert (states, runs) == (
+        ["PENDING", "PENDING", "held"],
+        ["other", "last byte", "promised"],
+    )
 
 
 async def test_a_promise_needs_no_broker_and_is_handed_over_when_it_is_back(
@@ -127,6 +142,36 @@ async def test_a_job_may_be_due_later_than_the_broker_could_hold_it_and_be_revok
     revoked = (result.revoke(), result.state)
 
     assert (waiting, revoked, runs) == (("PENDING", 0), (True, "REVOKED"), [])
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_job_that_is_revoked_while_it_is_handed_over_never_runs(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    note, runs = noted(queue)
+    assert isinstance(queue.engine, OutboxEngine)
+    there, go_on = threading.Event(), threading.Event()
+    publish = queue.engine._broker.publish
+
+    def published_slowly(job: Job) -> None:
+        if when == "after":
+            publish(job)
+        there.set()
+        assert go_on.wait(PATIENCE)
+        publish(job)
+
+    monkeypatch.setattr(queue.engine._broker, "publish", published_slowly)
+    result = await note.adelay("revoked")
+    assert await to_thread.run_sync(there.wait, PATIENCE)
+    asked = await to_thread.run_sync(result.revoke)
+    go_on.set()
+    with pytest.raises(JobFailed, match="revoked"):
+        await result.aget(PATIENCE)
+    monkeypatch.undo()
+    async with in_this_process(queue):
+        await (await note.adelay("next")).aget(PATIENCE)
+
+    assert (asked, runs, result.state) == (True, ["next"], "REVOKED")
 
 
 async def test_a_priority_that_the_broker_does_not_have_is_refused_at_the_call(
