@@ -39,7 +39,7 @@ card = Card(
         Answer("It says failed: the next server sees what became of it."),
     ),
     part="4.3",
-    threads=("fastapi/fastapi#3115",),
+    threads=("fastapi/fastapi#3",),
     decisive={
         "miniasgi": ("miniasgi.queue.promises:Promise.accept", "miniasgi.queue.store:recover"),
         "starlette": ("starlette.background:BackgroundTask.__call__",),

@@ -35,7 +35,6 @@ card = Card(
         Answer("The work is done by another process.", KEPT),
     ),
     part="2.1",
-    threads=("fastapi/fastapi#3115",),
     decisive={
         "miniasgi": (
             "miniasgi.responses:Response.__call__",

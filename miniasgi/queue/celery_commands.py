@@ -4,6 +4,7 @@ The backend knows a job by its id, workers know what they run, the broker how ma
 Nobody keeps a list of jobs, so a command that takes one is refused, and says where else to look.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from miniasgi.queue.celery import ANSWERS, waiting
@@ -17,8 +18,9 @@ _ELSEWHERE = {
 }
 
 
-def answer(queue: Any, options: Any) -> dict[str, Any] | str | None:
-    """A row or a sentence to print; None for a command that is not about jobs.
+def answer(queue: Any, options: Any, jobs: Callable[[int], str]) -> dict[str, Any] | str | None:
+    """A row or a sentence to print; None for a command that is not about jobs. ``jobs`` says a
+    number of them in words.
 
     Raises ValueError if Celery cannot do this, LookupError if there is no such job.
     """
@@ -27,12 +29,12 @@ def answer(queue: Any, options: Any) -> dict[str, Any] | str | None:
         raise ValueError(f"{queue!r}: {_ELSEWHERE[command].format(name=queue.name)}")
     with queue.engine.explained():
         if command == "purge":
-            return f"{_purge(queue)} jobs deleted"
+            return f"{jobs(_purge(queue))} deleted"
         if command == "status":
             return _status(queue)
     if command == "revoke":
         done = sum(queue.AsyncResult(id).revoke() for id in options.ids)
-        return f"{done} of {len(options.ids)} jobs revoked"
+        return f"{done} of {jobs(len(options.ids))} revoked"
     if command == "show":
         if (row := queue.AsyncResult(options.id).row) is None:
             raise LookupError(f"no job {options.id!r} in {options.where}")

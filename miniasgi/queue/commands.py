@@ -58,7 +58,7 @@ def _answered_by_celery(options: argparse.Namespace) -> bool:
         return False
     from miniasgi.queue.celery_commands import answer
 
-    told = answer(queue, options)
+    told = answer(queue, options, _jobs)
     if isinstance(told, str):
         print(told)
     elif told is not None:

@@ -65,7 +65,7 @@ async def test_one_job_is_shown_and_revoked_by_its_id(shop: Queue, capsys: Outpu
 
     said = capsys.readouterr()
     revoked, row = said.out.splitlines()
-    assert (codes, revoked) == ([0, 0, 2], "1 of 1 jobs revoked")
+    assert (codes, revoked) == ([0, 0, 2], "1 of 1 job revoked")
     assert (json.loads(row)["state"], json.loads(row)["task"]) == ("revoked", "send")
     assert said.err == f"miniasgi: no job 'nobody' in {WHERE}\n"
 
