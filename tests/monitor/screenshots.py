@@ -11,9 +11,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +25,44 @@ ROOT = Path(__file__).parents[2]
 WIDTHS = (1600, 1280, 420)
 SCHEMES = ("light", "dark")
 TOKEN = "a long secret"
-LIVELY = 25.0  #: seconds before the first picture
+#: When there is enough to see, by the JSON of the overview.
+LIVELY = "o.jobs.success > 500 && o.jobs.failure && o.jobs.scheduled && o.jobs.running"
+LIVELY_ON_CELERY = "o.workers.some(one => one.active.length && one.scheduled.length)"
 
 
 @contextmanager
-def served(folder: Path, broker: str) -> Iterator[str]:
+def served(browser: Any, folder: Path, broker: str, lively: str) -> Iterator[str]:
     """The address of a lively monitor."""
     environment = {**os.environ, "MINIASGI_BROKER": broker, "MAIL_FOLDER": str(folder)}
     environment["MAIL_TOKEN"] = TOKEN
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    commands = (
-        f"uvicorn demos.mail.app:app --port {address.rpartition(':')[2]} --log-level warning",
-        "miniasgi worker demos.mail.queue:queue --concurrency 3",
-        f"demos.mail.load --url {address} --rate 30 --seconds 900 --requests 100000",
-    )
-    started = []
-    with (folder / "log").open("wb") as log:
-        for words in commands:
-            command = [sys.executable, "-m", *words.split()]
-            started.append(
-                subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    with ExitStack() as stack:
+        log = stack.enter_context((folder / "log").open("wb"))
+        # Ours, so that whoever comes before the server is served waits in its line.
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = listener.getsockname()[1]
+        for words in (
+            f"uvicorn demos.mail.app:app --fd {listener.fileno()} --log-level warning",
+            "miniasgi worker demos.mail.queue:queue --concurrency 3",
+            f"demos.mail.load --url http://127.0.0.1:{port} --rate 30 --seconds 900"
+            " --requests 100000",
+        ):
+            process = subprocess.Popen(
+                [sys.executable, "-m", *words.split()],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                pass_fds=[listener.fileno()],
             )
-            time.sleep(2.0)  # to be there for the next
-        time.sleep(LIVELY)
-        try:
-            yield f"{address}/jobs"
-        finally:
-            for process in reversed(started):
-                process.terminate()
-                process.wait(60)
+            stack.callback(process.wait, 60)
+            stack.callback(process.terminate)
+        address = f"http://127.0.0.1:{port}/jobs"
+        page = stack.enter_context(closing(browser.new_page(bypass_csp=True)))
+        page.goto(f"{address}/")
+        overview = "await (await fetch('api/overview')).json()"
+        is_lively = f"async () => {{ const o = {overview}; return {lively} }}"
+        page.wait_for_function(is_lively, polling=500, timeout=180_000)
+        yield address
 
 
 def pages(page: Page, address: str) -> dict[str, str]:
@@ -126,7 +133,6 @@ def take(browser: Any, address: str, folder: Path, which: Any, *, sign_in: bool)
 
 def look(page: Page, url: str, picture: Path, complaints: list[str]) -> None:
     page.goto(url)
-    page.wait_for_timeout(100)
     page.screenshot(path=picture, full_page=True)
     found = Axe().run(page)
     complaints += [f"{picture.name}: {one['id']}" for one in found.response["violations"]]
@@ -143,11 +149,15 @@ def main() -> int:
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         (on_file := Path(name) / "file").mkdir()
-        with served(on_file, f"sqlite:///{on_file / 'jobs.db'}") as address:
+        broker = f"sqlite:///{on_file / 'jobs.db'}"
+        with served(browser, on_file, broker, LIVELY) as address:
             complaints += take(browser, address, folder, pages, sign_in=True)
         if not why_not():
             (on_celery := Path(name) / "celery").mkdir()
-            with RedisServer(on_celery) as redis, served(on_celery, redis.url()) as address:
+            with (
+                RedisServer(on_celery) as redis,
+                served(browser, on_celery, redis.url(), LIVELY_ON_CELERY) as address,
+            ):
                 complaints += take(browser, address, folder, pages_on_celery, sign_in=False)
         browser.close()
     print(f"{len(list(folder.glob('*.png')))} pictures in {folder}")
