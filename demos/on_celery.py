@@ -96,6 +96,16 @@ def wait_for(words: str, patience: float = PATIENCE) -> bool:
     return bool(told(words))
 
 
+def wait_until_it_is_known(app: str) -> None:
+    """Until the worker's parent has heard of the start: as Celery comes, it acknowledges then."""
+    celery = plain if app == "plain" else ours
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        active = celery.control.inspect(timeout=5.0, limit=1).active() or {}
+        if any(job["worker_pid"] for jobs in active.values() for job in jobs):
+            return
+
+
 def publish(app: str, *args: Any, **options: Any) -> None:
     if app == "plain":
         plain.send_task("work", args, **options)
@@ -107,6 +117,7 @@ def killed(app: str) -> str:
     with worker(app) as kill:
         publish(app, f"{app} killed", 60.0)
         wait_for(f"begun {app} killed")
+        wait_until_it_is_known(app)
         kill()
     with worker(app):
         publish(app, f"{app} next", 0.0)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery.app.utils import find_app
@@ -310,6 +311,16 @@ class Workers:
         return path.read_text()
 
 
+def at_work(queue: Queue) -> list[dict[str, Any]]:
+    """What a worker says of the jobs that its children have begun, once it has heard of one."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        active = queue.celery.control.inspect(timeout=PATIENCE, limit=1).active() or {}
+        if begun := [job for jobs in active.values() for job in jobs if job["worker_pid"]]:
+            return begun
+    return []
+
+
 @pytest.fixture
 def workers(tmp_path: Path, redis: RedisServer) -> Iterator[Workers]:
     workers = Workers(tmp_path, redis.url())
@@ -334,10 +345,12 @@ def test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job(
     first = workers.start()
     result = jobs.tasks["stay"].delay()
     workers.wait_for("attempt 1")
+    (job,) = at_work(jobs)
 
     workers.kill(first)
     workers.start()
 
+    assert not job["acknowledged"]  # else it would be lost now
     assert result.get(PATIENCE) == 2
 
 
