@@ -1,7 +1,7 @@
 """The recorded pictures of the book: record them again, or draw them again from what is recorded.
 
     python -m docs.pictures              all: records, judges, keeps the data, draws
-    python -m docs.pictures s25 s30      some
+    python -m docs.pictures s25 one_job  some
     python -m docs.pictures --draw       only draws, from the data
 
 Rule of this file: a picture is drawn from the JSON beside it, which says with which versions it was
@@ -10,15 +10,19 @@ recorded; a recording that is not as its scenario expects is not kept.
 
 import argparse
 import json
+import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from demos import report
 from demos.runner import Result, run
 from demos.scenario import all_names, load
-from miniasgi.timeline import svg
+from demos.versions import versions
+from docs.pictures.recorded import RECORDED
+from miniasgi.timeline import Moment, Recording, svg
 
 WIDTH = 660  #: as wide as the prose, so that its words are as large
 HERE = Path(__file__).resolve().parent
@@ -34,24 +38,49 @@ SHOWN = {
     "s30": ("miniasgi",),
     "s31": ("fastapi", "miniasgi_redis"),
 }
+ALL = [*SHOWN, *RECORDED]
 
 
-def record(numbers: Iterable[str]) -> Iterator[str]:
+def record(names: Iterable[str]) -> Iterator[str]:
     """Record and keep; yields a sentence for each that was not as expected."""
     by_number = {name.partition("_")[0]: name for name in all_names()}
-    for number in numbers:
-        result = run(load(by_number[number]))
-        if result.is_expected:
-            data = json.dumps(result.as_data(), separators=(",", ":"), ensure_ascii=False)
-            (HERE / f"{number}.json").write_text(data.replace('{"at"', '\n{"at"') + "\n")
-        else:
-            yield f"{number} is not as expected, and the old recording stays; record it again"
+    for name in names:
+        problem = _keep(name) if name in RECORDED else _keep_run(name, by_number[name])
+        if problem:
+            yield f"{name} {problem}, and the old recording stays; record it again"
 
 
-def drawn(number: str) -> tuple[Path, str]:
+def _keep(name: str) -> str:
+    try:
+        recording = RECORDED[name][0]()
+    except AssertionError as exc:
+        return f"is not as expected ({exc})"
+    kept = {"versions": versions(), **json.loads(recording.to_json())}
+    _write(name, kept)
+    return ""
+
+
+def _keep_run(number: str, name: str) -> str:
+    result = run(load(name))
+    if not result.is_expected:
+        return "is not as expected"
+    _write(number, result.as_data())
+    return ""
+
+
+def _write(name: str, recorded: Mapping[str, Any]) -> None:
+    data = json.dumps(recorded, separators=(",", ":"), ensure_ascii=False)
+    (HERE / f"{name}.json").write_text(data.replace('{"at"', '\n{"at"') + "\n")
+
+
+def drawn(name: str) -> tuple[Path, str]:
     """A picture and where it stands."""
-    result = Result.from_data(json.loads((HERE / f"{number}.json").read_text()))
-    runs = [run for run in result.runs if run.framework in SHOWN[number]]
+    recorded = json.loads((HERE / f"{name}.json").read_text())
+    if name in RECORDED:
+        recording = Recording(Moment(**moment) for moment in recorded["moments"])
+        return HERE / f"{name}.svg", svg(recording, title=RECORDED[name][1], width=WIDTH)
+    result = Result.from_data(recorded)
+    runs = [run for run in result.runs if run.framework in SHOWN[name]]
     scenario = result.scenario
     panels = report.titled(replace(result, runs=runs))
     title = f"{scenario.number} {scenario.title}: {scenario.question}"
@@ -61,12 +90,13 @@ def drawn(number: str) -> tuple[Path, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.pictures", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("number", nargs="*", metavar="NUMBER", help=" ".join(SHOWN))
+    parser.add_argument("number", nargs="*", metavar="NUMBER", help=" ".join(ALL))
     parser.add_argument("--draw", action="store_true", help="record nothing")
     options = parser.parse_args()
-    if unknown := set(options.number) - set(SHOWN):
+    if unknown := set(options.number) - set(ALL):
         parser.error(f"not in the book: {' '.join(sorted(unknown))}")
-    numbers = options.number or list(SHOWN)
+    numbers = options.number or ALL
+    logging.getLogger("miniasgi").setLevel("ERROR")  # what is tried again is a warning
     problems = [] if options.draw else list(record(numbers))
     for number in numbers:
         path, picture = drawn(number)

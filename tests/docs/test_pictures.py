@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from docs.pictures.__main__ import HERE, SHOWN, drawn
+from docs.pictures.__main__ import ALL, HERE, SHOWN, drawn
+from docs.pictures.recorded import RECORDED
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -17,7 +18,7 @@ SHOWINGS = [
 ]
 
 
-@pytest.mark.parametrize("number", SHOWN)
+@pytest.mark.parametrize("number", ALL)
 def test_a_picture_is_what_its_recording_draws(number: str) -> None:
     path, picture = drawn(number)
 
@@ -32,10 +33,20 @@ def test_a_recording_says_its_versions_and_went_as_expected(number: str) -> None
     assert {run["is_expected"] for run in recorded["runs"]} == {True}
 
 
+@pytest.mark.parametrize("name", RECORDED)
+def test_what_no_scenario_records_is_recorded_as_it_is_told(name: str) -> None:
+    recorded = json.loads((HERE / f"{name}.json").read_text())
+
+    again = RECORDED[name][0]()
+
+    assert {"Python", "miniasgi"} <= set(recorded["versions"])
+    assert {one.place for one in again.moments} == {one["place"] for one in recorded["moments"]}
+
+
 def test_every_recorded_picture_is_in_the_book_and_every_one_shown_is_recorded() -> None:
     shown = {picture for _, picture in (param.values for param in SHOWINGS)}
 
-    assert shown == {drawn(number)[0].name for number in SHOWN} | {"states.svg"}
+    assert shown == {drawn(number)[0].name for number in ALL} | {"states.svg"}
 
 
 @pytest.mark.parametrize(("words", "picture"), SHOWINGS)
