@@ -24,7 +24,8 @@ from demos.versions import versions
 from docs.pictures.recorded import RECORDED
 from miniasgi.timeline import Moment, Recording, svg
 
-WIDTH = 660  #: as wide as the prose, so that its words are as large
+#: Each folder's width: that of the prose, and that of a phone, so that words are as large as its.
+WIDTHS = {"": 660, "narrow": 380}
 HERE = Path(__file__).resolve().parent
 #: Scenario: whose panels are shown. What is not shown is in the data all the same.
 SHOWN = {
@@ -73,18 +74,21 @@ def _write(name: str, recorded: Mapping[str, Any]) -> None:
     (HERE / f"{name}.json").write_text(data.replace('{"at"', '\n{"at"') + "\n")
 
 
-def drawn(name: str) -> tuple[Path, str]:
-    """A picture and where it stands."""
+def drawn(name: str) -> Iterator[tuple[Path, str]]:
+    """A picture in each width, and where it stands."""
     recorded = json.loads((HERE / f"{name}.json").read_text())
+    panels: Recording | dict[str, Recording]
     if name in RECORDED:
-        recording = Recording(Moment(**moment) for moment in recorded["moments"])
-        return HERE / f"{name}.svg", svg(recording, title=RECORDED[name][1], width=WIDTH)
-    result = Result.from_data(recorded)
-    runs = [run for run in result.runs if run.framework in SHOWN[name]]
-    scenario = result.scenario
-    panels = report.titled(replace(result, runs=runs))
-    title = f"{scenario.number} {scenario.title}: {scenario.question}"
-    return HERE / f"{scenario.name}.svg", svg(panels, title=title, width=WIDTH)
+        file, title = name, RECORDED[name][1]
+        panels = Recording(Moment(**moment) for moment in recorded["moments"])
+    else:
+        result = Result.from_data(recorded)
+        scenario = result.scenario
+        file, title = scenario.name, f"{scenario.number} {scenario.title}: {scenario.question}"
+        runs = [run for run in result.runs if run.framework in SHOWN[name]]
+        panels = report.titled(replace(result, runs=runs))
+    for folder, width in WIDTHS.items():
+        yield HERE / folder / f"{file}.svg", svg(panels, title=title, width=width)
 
 
 def main() -> None:
@@ -99,9 +103,10 @@ def main() -> None:
     logging.getLogger("miniasgi").setLevel("ERROR")  # what is tried again is a warning
     problems = [] if options.draw else list(record(numbers))
     for number in numbers:
-        path, picture = drawn(number)
-        path.write_text(picture)
-        print(path.name)
+        for path, picture in drawn(number):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(picture)
+            print(path.relative_to(HERE))
     sys.exit("\n".join(problems) or None)
 
 

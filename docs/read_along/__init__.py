@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 #: Pages with the second column: the chapters, and the answer to the tutorial in each language.
 CHAPTERS = re.compile(r"chapters/\d\d-.*|(zh/)?what-really-happens\.md")
+_DEFS = re.compile(r"<defs>.*?</defs>", re.DOTALL)
 _FENCE = re.compile(r'^(`{3,})\w+ title="([^"]+)"\n(.*?)\n\1$', re.DOTALL | re.MULTILINE)
 
 
@@ -79,15 +80,32 @@ class Links(Treeprocessor):
             element.set("href", relpath(f"source/{path}.html", page.parent.as_posix()) + fragment)
 
     def _picture(self, element: Element, page: PurePosixPath) -> None:
+        """A recorded picture has a twin for phones, and the style sheet shows one of them."""
         target = (DOCS / page.parent / element.get("src", "")).resolve()
-        svg = target.read_text()
+        twin = target.parent / "narrow" / target.name
         alt = escape(element.get("alt", ""), quote=True)
         element.tag = "span"
         element.attrib.clear()
         element.set("class", "recorded")
         element.set("tabindex", "0")  # it scrolls where the page is narrow: by keys too
-        labelled = svg.replace("<svg ", f'<svg aria-label="{alt}" ', 1)
-        element.text = self.md.htmlStash.store(labelled)
+        pictures = {"wide": target, "narrow": twin} if twin.is_file() else {"": target}
+        drawn = "".join(_labelled(path.read_text(), alt, one) for one, path in pictures.items())
+        if len(pictures) == 2:
+            drawn = _patterns(target.read_text()) + drawn
+        element.text = self.md.htmlStash.store(drawn)
+
+
+def _labelled(picture: str, alt: str, size: str) -> str:
+    if not size:
+        return picture.replace("<svg ", f'<svg aria-label="{alt}" ', 1)
+    bare = _DEFS.sub("", picture)
+    return bare.replace('class="tl"', f'class="tl {size}" aria-label="{alt}"', 1)
+
+
+def _patterns(picture: str) -> str:
+    """What both twins fill with: within one that is not shown, nothing could be filled with it."""
+    found = _DEFS.search(picture)
+    return f'<svg class="patterns" aria-hidden="true">{found[0] if found else ""}</svg>'
 
 
 class Columns(Postprocessor):

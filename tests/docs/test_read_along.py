@@ -125,7 +125,9 @@ def test_links_to_pages_and_to_elsewhere_stay_as_they_are() -> None:
 def test_a_recorded_picture_is_put_into_the_page_with_its_words() -> None:
     page = html("![What happened](../pictures/s08_innocent_neighbour.svg)", CHAPTER)
 
-    assert '<span class="recorded" tabindex="0"><svg aria-label="What happened"' in page
+    assert '<span class="recorded" tabindex="0"><svg class="patterns"' in page
+    assert page.count('aria-label="What happened"') == 2  # the style sheet shows one of them
+    assert page.count('id="tl-failed"') == 1
     assert "<img" not in page
 
 
