@@ -114,6 +114,8 @@ def retry(options: argparse.Namespace) -> None:
     writer, ids = writer_at(options.where), options.ids
     if not options.all and not ids:
         raise ValueError("name the jobs to retry, or say --all")
+    if ids and (options.all or _chosen(options)):
+        raise ValueError("ids say which jobs: leave out --all and the options that choose")
     if options.all:
         failed = {"state": "failure"} | _chosen(options)
         ids = [row["id"] for row in writer.read(partial(store.select, limit=-1, **failed))]
@@ -179,6 +181,12 @@ def _count(text: str) -> int:
     return number
 
 
+def _seconds(text: str) -> float:
+    if not (number := float(text)) >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number
+
+
 _WHERE = ("where", {"help": "module:queue, or sqlite:///jobs.db, or jobs.db"})
 _LIMIT = ("--limit", {"type": _count, "default": 20, "help": "at most so many (20)"})
 _JSON = ("--json", {"action": "store_true", "help": "one JSON object a line"})
@@ -216,7 +224,7 @@ _COMMANDS: Commands = {
                 "help": "these, and not all that have ended",
             },
         ),
-        ("--older", {"type": float, "default": 0.0, "help": "only after so many seconds (0)"}),
+        ("--older", {"type": _seconds, "default": 0.0, "help": "only after so many seconds (0)"}),
     ],
     move_: [
         ("to", {"help": "the broker: redis://... or amqp://..."}),

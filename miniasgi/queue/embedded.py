@@ -4,40 +4,25 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from sqlite3 import Connection
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from miniasgi.queue import store
-from miniasgi.queue.jobs import Function, current_job, settling
+from miniasgi.queue.jobs import Function, Site, current_job, settling
 from miniasgi.queue.promises import Promise
 from miniasgi.queue.results import AsyncResult
 from miniasgi.queue.store import Job, Outcome
 from miniasgi.queue.worker import Worker
-from miniasgi.queue.writer import Writer
 
 
-@dataclass(eq=False)
-class EmbeddedEngine:
+class EmbeddedEngine(Site):
     """One queue's jobs in one SQLite file. Its settings are described at `Queue`."""
 
-    name: str
-    path: Path
-    durability: Literal["power", "process"]
-    result_ttl: float
-    failure_ttl: float
-    max_crashes: int | None
-    hold: float
-    lock_timeout: float
-
-    def __post_init__(self) -> None:
-        self.where = f"sqlite:///{self.path}"
-        self.functions: dict[str, Function] = {}
-        self.writer = Writer.at(self.path, self.durability, self.lock_timeout)
-        self._workers: list[Worker] = []
+    @property
+    def where(self) -> str:
+        return f"sqlite:///{self.path}"
 
     def register(self, function: Function) -> None:
         self.functions[function.name] = function
@@ -49,24 +34,15 @@ class EmbeddedEngine:
         return self.writer.arun(store.insert, job, wakes=True)
 
     def promise(self, function: Function, job: Job) -> Promise:
-        return Promise(self.writer, function, job, self.running_worker, self.hold)
+        return Promise(self, function, job)
 
     def result(self, id: str) -> AsyncResult:
         return AsyncResult(self.writer, id)
 
-    @asynccontextmanager
-    async def worker(self, concurrency: int, grace: float) -> AsyncIterator[Worker]:
-        ttl = self.result_ttl
-        keep = {"success": ttl, "revoked": ttl, "failure": self.failure_ttl}
-        limits = (self.max_crashes, keep, concurrency, grace)
-        async with Worker(self.writer, self.name, self.functions, *limits) as worker:
-            self._workers.append(worker)
-            try:
-                yield worker
-            finally:
-                self._workers.remove(worker)
+    def worker(self, concurrency: int, grace: float) -> Worker:
+        return Worker(self, concurrency, grace)
 
-    def lifespan(self) -> AbstractAsyncContextManager[object]:
+    def lifespan(self) -> Worker:
         return self.worker(4, 30.0)
 
     def work(self, concurrency: int, grace: float) -> None:
@@ -95,9 +71,6 @@ class EmbeddedEngine:
     @property
     def celery(self) -> NoReturn:
         raise ValueError(f"{self.where} is embedded: Celery needs a redis:// or amqp:// broker")
-
-    def running_worker(self) -> Worker | None:
-        return self._workers[-1] if self._workers else None
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

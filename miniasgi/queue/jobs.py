@@ -10,8 +10,9 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
@@ -22,6 +23,7 @@ from miniasgi.queue.arguments import Signature, encode_result
 from miniasgi.queue.retry import Retry, backoff
 from miniasgi.queue.store import Job, Outcome
 from miniasgi.queue.tracing import span
+from miniasgi.queue.writer import Writer
 
 logger = logging.getLogger("miniasgi.queue")
 
@@ -105,6 +107,28 @@ class Function:
             wait = backoff(job.retries, self.retry_backoff, self.retry_backoff_max)
         logger.warning("job %s (%s) will be retried in %.1f s: %s", job.id, self.name, wait, error)
         return Outcome("scheduled", None, error, trace, time.time() + wait, retries=1)
+
+
+@dataclass(eq=False)
+class Site:
+    """One queue's place in this process, for its workers and promises.
+
+    The settings are described at `Queue`.
+    """
+
+    name: str
+    path: Path
+    durability: str
+    result_ttl: float
+    failure_ttl: float
+    max_crashes: int | None
+    hold: float
+    lock_timeout: float
+    functions: dict[str, Function] = field(default_factory=dict, init=False)
+    workers: list[Any] = field(default_factory=list, init=False)  #: that run in this process
+
+    def __post_init__(self) -> None:
+        self.writer = Writer.at(self.path, self.durability, self.lock_timeout)
 
 
 def settling(job: Job, outcome: Outcome) -> Callable[[Connection], bool]:

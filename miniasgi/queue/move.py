@@ -9,15 +9,15 @@ said so from being published twice, and a worker skips the second copy of what i
 import time
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from miniasgi.queue import store
 from miniasgi.queue.celery import CeleryEngine
-from miniasgi.queue.engine import Engine
 from miniasgi.queue.owners import Owner, is_alive, living
 from miniasgi.queue.writer import Writer
 
 
-def move(writer: Writer, engine: Engine, batch: int = 100) -> Iterator[int]:
+def move(writer: Writer, engine: Any, batch: int = 100) -> Iterator[int]:
     """Yields how many jobs each batch had. What is due too late for the broker stays.
 
     Raises ValueError if workers run on the file, QueueUnavailable if the broker does not answer.

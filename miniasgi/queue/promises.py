@@ -12,18 +12,15 @@ is its dead owner's and any worker takes it.
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from sqlite3 import Connection
 
 from miniasgi.concurrency import threads_here
 from miniasgi.events import tell
 from miniasgi.queue import store
-from miniasgi.queue.jobs import Function, settling
+from miniasgi.queue.jobs import Function, Site, settling
 from miniasgi.queue.results import AsyncResult
 from miniasgi.queue.store import Job, Outcome
-from miniasgi.queue.worker import Worker
-from miniasgi.queue.writer import Writer
 from miniasgi.types import Background
 
 logger = logging.getLogger("miniasgi.queue")
@@ -36,16 +33,15 @@ class Promise:
     ``result`` is the job's handle; its id is known before the row exists.
     """
 
-    _writer: Writer
+    _site: Site
     _function: Function
     _job: Job
-    _worker: Callable[[], Worker | None]
-    _hold: float
     _accepted: bool = False
     _held_until: float = float("inf")
 
     def __post_init__(self) -> None:
         self.name = self._function.name
+        self._writer = self._site.writer
         self.result = AsyncResult(self._writer, self._job.id)
         self._fate = threading.Lock()  # free while the job is promised and nobody has decided
         self._fate.acquire()
@@ -82,7 +78,7 @@ class Promise:
         for promise in fresh:
             promise._accepted = True
             if promise in made:  # or it was promised before: that promise will run it
-                promise._held_until = time.monotonic() + promise._hold
+                promise._held_until = time.monotonic() + promise._site.hold
                 promise._fate.release()
                 self._writer.promises[promise._job.id] = promise
                 tell("job.accepted", promise.name)
@@ -91,14 +87,14 @@ class Promise:
         """Let the worker in this process run it, or run it here. Raises nothing of the task's."""
         if not self._take():
             return
-        job, worker, now = self._job, self._worker(), time.time()
+        job, workers, now = self._job, self._site.workers, time.time()
         if job.due_at is not None and job.due_at > now:
             self._release()
         elif job.expires_at is not None and job.expires_at <= now:
             await self._settle(store.EXPIRED)
-        elif worker is not None and worker.take(job, self):
+        elif workers and workers[-1].take(job, self):
             tell("job.released", self.name)
-        elif worker is not None:
+        elif workers:
             self._release()
         elif self._function.is_async:
             await self._run()
@@ -117,7 +113,7 @@ class Promise:
         """Called once a second: what was held too long is let go, what runs is said to run."""
         job = self._job
         if time.monotonic() > self._held_until and self._take():
-            logger.warning("job %s (%s) was held for %g s", job.id, self.name, self._hold)
+            logger.warning("job %s (%s) was held for %g s", job.id, self.name, self._site.hold)
             self._release()
         elif job.state == "held" and 0 < job.started_at < time.time() - 1:
             job.state = "running"

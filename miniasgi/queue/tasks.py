@@ -27,17 +27,34 @@ from datetime import datetime
 from functools import partial, update_wrapper
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypedDict, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypeAlias,
+    TypedDict,
+    Unpack,
+    overload,
+)
 
 from miniasgi.concurrency import is_async_callable
 from miniasgi.queue.embedded import EmbeddedEngine
-from miniasgi.queue.engine import Engine, Promised
 from miniasgi.queue.jobs import Function
+from miniasgi.queue.promises import Promise
 from miniasgi.queue.results import AsyncResult
 from miniasgi.queue.store import Job
 from miniasgi.queue.tracing import traceparent
 from miniasgi.queue.worker import Worker
 from miniasgi.queue.writer import Writer
+
+if TYPE_CHECKING:
+    from miniasgi.queue.celery import CeleryEngine, CeleryPromise
+    from miniasgi.queue.outbox import OutboxEngine
+
+    Engine: TypeAlias = EmbeddedEngine | CeleryEngine | OutboxEngine
 
 DAY = 86_400.0
 _CELERY = ("redis", "rediss", "sentinel", "amqp", "amqps")  # the schemes of a broker's URL
@@ -119,10 +136,10 @@ class Task(Function, Generic[P]):
     ) -> AsyncResult:
         return await Task.adelay(self.options(**options), *args, **(kwargs or {}))
 
-    def __background__(self, *args: Any, **kwargs: Any) -> Promised:
+    def __background__(self, *args: Any, **kwargs: Any) -> "Promise | CeleryPromise":
         return self.queue.engine.promise(self, self._job(args, kwargs))
 
-    async def accept(self, *args: P.args, **kwargs: P.kwargs) -> Promised:
+    async def accept(self, *args: P.args, **kwargs: P.kwargs) -> "Promise | CeleryPromise":
         """Promise a job now, for a response of Starlette or FastAPI that is sent later.
 
         Give what this returns to ``background_tasks.add_task(job)``.
@@ -133,6 +150,9 @@ class Task(Function, Generic[P]):
 
     def _job(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Job:
         options = self._options
+        priority = self.priority if options.priority is None else options.priority
+        if not isinstance(priority, int):
+            raise TypeError(f"priority {priority!r} is not a whole number")
         now = time.time()
         due_at = _moment(options.eta, 0.0) or _moment(options.countdown, now)
         return Job(
@@ -141,7 +161,7 @@ class Task(Function, Generic[P]):
             self.name,
             self.signature.encode(args, kwargs),
             "ready" if due_at is None or due_at <= now else "scheduled",
-            self.priority if options.priority is None else options.priority,
+            priority,
             now,
             due_at,
             _moment(options.expires, now),

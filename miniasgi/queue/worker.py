@@ -13,7 +13,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -23,10 +23,9 @@ from typing import Any
 
 from miniasgi.events import tell
 from miniasgi.queue import store
-from miniasgi.queue.jobs import Function, settling, unknown
+from miniasgi.queue.jobs import Function, Site, settling, unknown
 from miniasgi.queue.owners import Owner, is_alive, living, open_port
 from miniasgi.queue.store import Job, Outcome
-from miniasgi.queue.writer import Writer
 
 logger = logging.getLogger("miniasgi.queue")
 Settle = Callable[[Connection], bool]
@@ -58,14 +57,14 @@ class Worker:
     thread cannot be cancelled: its job stays owned until it ends or the process exits.
     """
 
-    writer: Writer
-    queue: str
-    functions: Mapping[str, Function]
-    max_crashes: int | None
-    keep: Mapping[str, float]  # by state, seconds after the end
+    site: Site
     concurrency: int
     grace: float
     slots: dict[str, Slot] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.queue, self.writer = self.site.name, self.site.writer
+        self.functions = self.site.functions
 
     async def __aenter__(self) -> "Worker":
         self._free = self.concurrency
@@ -78,6 +77,7 @@ class Worker:
         self._owner = await asyncio.to_thread(self._open)
         self._loop.add_reader(self._socket, self._hear)
         self._serving = self._loop.create_task(self._serve())
+        self.site.workers.append(self)
         return self
 
     def _open(self) -> Owner:
@@ -88,6 +88,7 @@ class Worker:
         return Owner(self.writer.directory, "worker", about, port)
 
     async def __aexit__(self, *exc: object) -> None:
+        self.site.workers.remove(self)
         self._stopping = True
         self._rang.set()
         await self._serving
@@ -163,7 +164,7 @@ class Worker:
         writer = self.writer
         alive = partial(is_alive, writer.directory)
         if not all(map(alive, writer.read(store.owners, self.queue))):
-            limits = (self.max_crashes, time.time())
+            limits = (self.site.max_crashes, time.time())
             found = await writer.arun(store.recover, self.queue, alive, *limits, wakes=True)
             logger.warning("recovered %d jobs of dead owners", found)
         for id in writer.read(store.revoking, self._owner.name):
@@ -172,8 +173,9 @@ class Worker:
         for slot in list(self.slots.values()):
             self._report(slot)
         if time.monotonic() >= self._delete_at:
-            for state, seconds in self.keep.items():
-                before = time.time() - seconds
+            for state in store.ENDED:
+                failed = state == "failure"
+                before = time.time() - (self.site.failure_ttl if failed else self.site.result_ttl)
                 while await writer.arun(store.delete, self.queue, state, before):
                     pass
             self._delete_at = time.monotonic() + 60.0

@@ -17,7 +17,7 @@ FLOORS = [
     {"writer"},
     {"jobs", "results"},
     {"worker"},
-    {"promises", "engine", "marks"},
+    {"promises", "marks"},
     {"embedded", "celery_tasks"},
     {"celery"},
     {"outbox", "move"},

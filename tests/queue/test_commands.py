@@ -218,3 +218,17 @@ def test_help_helps(capsys: Output) -> None:
 
     assert caught.value.code == 0
     assert "Run jobs until SIGTERM" in capsys.readouterr().out
+
+
+def test_ids_and_what_chooses_are_not_mixed_and_older_is_not_negative(
+    jobs: str, capsys: Output
+) -> None:
+    code = run(["retry", jobs, "one", "--task", "send_email"])
+    mixed = capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(["purge", jobs, "--older", "-3"])
+    older = capsys.readouterr().err
+
+    assert code == 2
+    assert mixed == "miniasgi: ids say which jobs: leave out --all and the options that choose\n"
+    assert "argument --older: -3 is less than 0" in older

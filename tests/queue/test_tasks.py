@@ -208,3 +208,11 @@ def test_on_windows_it_says_that_it_needs_flock() -> None:
 
     said = run.stderr.splitlines()[-1]
     assert said == "ImportError: miniasgi.queue needs flock(2), which Windows does not have"
+
+
+def test_a_priority_that_is_no_whole_number_is_refused_by_its_name(queue: Queue) -> None:
+    @queue.task
+    def send() -> None: ...
+
+    with pytest.raises(TypeError, match="priority 'high' is not a whole number"):
+        send.options(priority="high").delay()
