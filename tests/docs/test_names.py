@@ -33,6 +33,9 @@ def test_whoever_renames_a_function_is_told_of_the_pages_that_speak_of_it(tmp_pa
         "README.md": "background_threads",
         "README.zh-CN.md": "background_threads",
         "docs/queue.md": "adelay",
+        "docs/how-to/to-celery.md": "adelay",
+        "docs/chapters/08-when-it-fails.md": "_contain",
+        "docs/chapters/12-delay.md": "_take_all",
         "miniasgi/background.py": "add_task",
     }
     for path in SOURCES:
