@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 
 from miniasgi.queue import Queue, QueueUnavailable, store
 from miniasgi.queue.operations import Operation
-from tests.queue.processes import Process
+from tests.queue.processes import ROOT, Process
 
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -330,6 +332,58 @@ def test_jobs_of_an_older_schema_outlive_the_upgrade_and_so_does_who_has_them_op
     claimed = queue.writer.run(store.claim, "mail", "me", 9, 2.0)
     old.close()
     assert [job.id for job in claimed] == ["before", "new", "after"]
+
+
+def test_an_upgrade_that_fails_half_way_leaves_the_file_as_it_was(
+    queue: Queue, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @queue.task
+    def send() -> None: ...
+
+    kept = send.delay()
+    queue.close()
+
+    broken = [*store.MIGRATIONS, "create table half_way (a); create table half_way (a);"]
+    with monkeypatch.context() as patch, pytest.raises(QueueUnavailable, match="half_way already"):
+        patch.setattr(store, "MIGRATIONS", broken)
+        send.delay()
+
+    assert kept.state == "PENDING"
+    with sqlite3.connect(file) as stranger:
+        tables = [row[0] for row in stranger.execute("select name from sqlite_schema")]
+        version = stranger.execute("select max(version) from miniasgi_schema").fetchone()
+    stranger.close()
+    assert ("half_way" in tables, version) == (False, (len(store.MIGRATIONS),))
+
+
+def test_eight_processes_that_make_one_file_at_once_make_one_schema(file: Path) -> None:
+    code = (
+        "import sys\n"
+        "from miniasgi.queue import Queue\n"
+        f"queue = Queue('mail', {f'sqlite:///{file}'!r})\n"
+        "send = queue.task(name='send')(print)\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.read()\n"
+        "send.delay()\n"
+    )
+    command = [sys.executable, "-c", code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    makers: list[Any] = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(8)]
+    for maker in makers:
+        maker.stdout.readline()
+
+    for maker in makers:
+        maker.stdin.close()
+    codes = [maker.wait(30) for maker in makers]
+    for maker in makers:
+        maker.stdout.close()
+
+    with sqlite3.connect(file) as stranger:
+        jobs = stranger.execute("select count(*) from miniasgi_job").fetchone()
+        versions = stranger.execute("select version from miniasgi_schema").fetchall()
+    stranger.close()
+    assert codes == [0] * 8
+    assert (jobs, versions) == ((8,), [(n + 1,) for n in range(len(store.MIGRATIONS))])
 
 
 def test_a_failed_checkpoint_does_not_fail_the_commit_before_it(
