@@ -19,7 +19,7 @@ from miniasgi.middleware import Middleware
 from miniasgi.middleware.errors import ErrorMiddleware, Handlers, last_resort, response_to
 from miniasgi.requests import MAX_BODY_SIZE, Request
 from miniasgi.responses import checked
-from miniasgi.routing import BaseRoute, Find, Lifespan, Methods, Mount, Route, Router, Routes
+from miniasgi.routing import Find, Lifespan, Methods, Mount, Route, Router, Routes
 from miniasgi.types import ASGIApp, Receive, Scope, Send
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,8 +35,8 @@ class RouteOptions(TypedDict, total=False):
     status_code: int | None  #: of what the endpoint returns, unless that is a response
 
 
-class MiniASGI:
-    """An ASGI application.
+class MiniASGI(Router):
+    """An ASGI application: a router, and what stands around it.
 
     - ``exception_handlers``: by status code or class, ``handler(request, exc) -> response``.
     - ``lifespan``: ``lifespan(app)``, an async context manager; it yields ``request.state``.
@@ -58,9 +58,9 @@ class MiniASGI:
         max_body_size: int | None = MAX_BODY_SIZE,
         background_threads: int = 40,
     ) -> None:
+        super().__init__(routes, lifespan=lifespan)
         self.debug = debug
         self.state = State()
-        self.router = Router(routes, lifespan=lifespan)
         self.user_middleware = list(middleware or ())
         self.exception_handlers = dict(exception_handlers or {})
         self.max_body_size = max_body_size
@@ -77,7 +77,7 @@ class MiniASGI:
             await errors(scope, receive, send)
             return
         try:
-            response = await self._find(scope)(Request(scope, receive))
+            response = await self.find(scope)(Request(scope, receive))
             try:
                 cannot_fail = response.is_plain and response.background is None
             except AttributeError:  # not one of ours: an ASGI application, or nothing to send
@@ -91,17 +91,13 @@ class MiniASGI:
             return
         await errors.guard(response, scope, receive, send)
 
-    @property
-    def routes(self) -> list[BaseRoute]:
-        return self.router.routes
-
     def route(
         self, path: str, methods: Methods = None, **options: Unpack[RouteOptions]
     ) -> Callable[[F], F]:
         """Register the decorated function for these methods; GET if none are named."""
 
         def register(endpoint: F) -> F:
-            self.router.add(Route(path, endpoint, methods=methods, **options))
+            self.add(Route(path, endpoint, methods=methods, **options))
             return endpoint
 
         return register
@@ -123,7 +119,7 @@ class MiniASGI:
 
     def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
         """Give everything below ``path`` to another ASGI application."""
-        self.router.add(Mount(path, app, name=name))
+        self.add(Mount(path, app, name=name))
 
     def add_middleware(self, cls: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Put a middleware around those that are there: an ASGI class, or a function.
@@ -150,10 +146,6 @@ class MiniASGI:
         if self._errors is not None:
             raise RuntimeError("the application has answered a request; register before that")
 
-    def url_path_for(self, name: str, /, **path_params: Any) -> str:
-        """The path of a named route. Raises NoMatchFound."""
-        return self.router.url_path_for(name, **path_params)
-
     def _build(self) -> ErrorMiddleware:
         """From the inside: endpoint, exceptions, functions, ASGI middleware, errors."""
         handlers = dict(self.exception_handlers)
@@ -164,13 +156,13 @@ class MiniASGI:
         if self._threads is not threads_here.get():
             wrappers.append(Middleware(_with_threads, self._threads))
 
-        self._find = self.router.find = _composed(self.router.find, handlers, functions)
-        app: ASGIApp = ErrorMiddleware(self.router, handlers)
+        self.find = _composed(self.find_route, handlers, functions)
+        app: ASGIApp = ErrorMiddleware(super().__call__, handlers)
         for middleware in reversed(wrappers):
             app = middleware.around(app)
         self._is_wrapped = bool(wrappers)
         own = None if self.debug else by_status or by_class
-        self._errors = ErrorMiddleware(app, handlers, own or last_resort(self.debug))
+        self._errors = ErrorMiddleware(app, handlers, own or last_resort)
         return self._errors
 
 

@@ -82,8 +82,8 @@ class Exits:
             await self.tasks.abandon(because)
 
 
-def with_tasks(response: Any, tasks: BackgroundTasks) -> tuple[Response, BackgroundTasks]:
-    """The response without a background, and the tasks with the response's own as their last."""
+def with_tasks(response: Any, tasks: BackgroundTasks) -> Response:
+    """The response with these tasks; its own background is the last of them."""
     own = getattr(response, "background", None)
     if own is not None and own is not tasks:
         # Starlette's cannot accept or abandon; a task around it can.
@@ -91,7 +91,9 @@ def with_tasks(response: Any, tasks: BackgroundTasks) -> tuple[Response, Backgro
     if own is not None or isinstance(response, Response):
         response = copy(response)  # an endpoint may return the same object every time
         response.background = None
-    return (response if isinstance(response, Response) else _Foreign(response)), tasks
+    followed = response if isinstance(response, Response) else _Foreign(response)
+    followed.background = tasks
+    return followed
 
 
 class _Foreign(Response):

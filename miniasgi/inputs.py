@@ -9,7 +9,7 @@ about it can be written as JSON. Source: FastAPI, ``dependencies/utils.py``.
 # Left out: one model for all query parameters, headers or cookies. Name them one by one.
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from dataclasses import is_dataclass
 from json import JSONDecodeError
@@ -44,7 +44,7 @@ class Input:
         if shape(annotation) > mark.holds:
             raise TypeError(f"{annotation} does not fit into a {self.place}")
         self.is_many = shape(annotation) == MANY and mark.holds == MANY
-        self.is_whole = False  # the whole body, not a part of it
+        self.is_whole = False  # the whole body: its name is not in it
         if mark.constraints:
             annotation = Annotated[annotation, Field(**mark.constraints)]
         # The validator itself: the adapter's method around it takes half a microsecond.
@@ -53,9 +53,7 @@ class Input:
     def value(self, request: Request, body: Any, errors: Errors) -> Any:
         """The argument. What is wrong with it is added to the errors instead."""
         source = body if self.mark.holds == OBJECT else getattr(request, self.mark.source)
-        if self.is_whole:
-            raw = source
-        elif self.is_many:
+        if self.is_many:
             raw = source.getlist(self.alias) or _MISSING
         else:
             raw = source.get(self.alias, _MISSING)
@@ -103,29 +101,26 @@ def guessed(annotation: Any) -> Parameter:
     return Query() if shape(annotation) == ONE else Body()
 
 
-async def read_body(request: Request) -> Any:
-    """JSON; bytes, if the content-type is another; or nothing. Raises RequestValidationError."""
-    raw = await request.body()
-    if not raw:
-        return _MISSING
+async def read_body(request: Request, wanted: Collection[Input]) -> Mapping[str, Any]:
+    """The JSON by the names of those who want it, or its parts; bytes for another content-type.
+
+    Raises RequestValidationError.
+    """
+    body: Any = await request.body()
     # Only what calls itself JSON: a form on a foreign site can send JSON as text/plain, unasked.
     kinds = [value for name, value in request.scope["headers"] if name == b"content-type"]
-    if not kinds or not _is_json(kinds[0]):
-        return raw
+    is_json = bool(kinds) and _is_json(kinds[0])
+    is_whole = any(one.is_whole for one in wanted)
+    if not body or not (is_json or is_whole):
+        return {}
     try:
-        return await request.json()
+        body = await request.json() if is_json else body
     except HTTPException as exc:
         cause = exc.__cause__
         if not isinstance(cause, JSONDecodeError):
             raise
         error = {"type": "json_invalid", "loc": ["body", cause.pos], "msg": "JSON decode error"}
         raise RequestValidationError([{**error, "input": {}, "ctx": {"error": cause.msg}}]) from exc
-
-
-def parts(body: Any, wanted: Iterable[Input]) -> Mapping[str, Any]:
-    """A body that is asked for by the names of its parts."""
-    if isinstance(body, dict):
+    if not is_whole and isinstance(body, dict):
         return body
-    if body is _MISSING or isinstance(body, bytes):
-        return {}
-    return {one.alias: _MISPLACED for one in wanted}
+    return {one.alias: body if is_whole else _MISPLACED for one in wanted}

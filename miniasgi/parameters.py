@@ -7,7 +7,7 @@ it says, and `miniasgi.plans` does; nothing here imports pydantic.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
 #: How long a dependency with ``yield`` lives: each outlives those before it.
 Lifetime: TypeAlias = Literal["function", "response", "request"]
@@ -16,7 +16,7 @@ LIFETIMES = get_args(Lifetime)
 ONE, MANY, OBJECT = range(3)
 
 
-class Depends:
+class Depends(NamedTuple):
     """The parameter is what ``dependency`` returns or yields; by default its annotation is called.
 
     It is called once a request, whoever asks, unless ``use_cache`` is false. What follows a
@@ -28,16 +28,9 @@ class Depends:
     - ``"request"``: after background work, whose exceptions it sees too (FastAPI's default).
     """
 
-    def __init__(
-        self,
-        dependency: Callable[..., Any] | None = None,
-        *,
-        use_cache: bool = True,
-        scope: Lifetime | None = None,
-    ) -> None:
-        self.dependency = dependency
-        self.use_cache = use_cache
-        self.scope = scope
+    dependency: Callable[..., Any] | None = None
+    use_cache: bool = True
+    scope: Lifetime | None = None
 
 
 class Parameter:

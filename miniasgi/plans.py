@@ -22,7 +22,7 @@ from miniasgi.background import BackgroundTasks
 from miniasgi.concurrency import call
 from miniasgi.dependencies import Exits, enter, has_exit, with_tasks
 from miniasgi.exceptions import RequestValidationError
-from miniasgi.inputs import Errors, Input, guessed, parts, read_body, to_json
+from miniasgi.inputs import Errors, Input, guessed, read_body, to_json
 from miniasgi.parameters import LIFETIMES, PLACES, Body, Depends, Lifetime, Parameter, Path
 from miniasgi.requests import Request
 from miniasgi.responses import Response
@@ -41,38 +41,31 @@ def typed(
 
     async def answer(asked: Call) -> Any:
         if bodies:
-            body = await read_body(asked.request)
-            asked.body = body if is_whole else parts(body, bodies)
+            asked.body = await read_body(asked.request, bodies)
         arguments = await plan.arguments(asked)
         if asked.errors:
             raise RequestValidationError(asked.errors)
         result = await call(plan.func, **arguments)
-        if callable(result):
-            return result
-        return _JSON(result, status_code) if has_content else Response(None, status_code)
+        if not callable(result):
+            result = _JSON(result, status_code) if has_content else Response(None, status_code)
+        # An exit may still add a task.
+        return with_tasks(result, asked.tasks) if asked.tasks.tasks or plan.has_exits else result
 
     async def answer_and_exit(asked: Call) -> Any:
         async with AsyncExitStack() as last, AsyncExitStack() as middle:
             async with AsyncExitStack() as first:
                 asked.exits = dict(zip(LIFETIMES, (first, middle, last), strict=True))
                 response = await answer(asked)
-            response, tasks = with_tasks(response, asked.tasks)
-            response.background = Exits(middle.pop_all(), tasks, last.pop_all())
+            response.background = Exits(middle.pop_all(), asked.tasks, last.pop_all())
             return response
 
     async def respond(request: Request) -> Any:
         asked = Call(request)
         try:
-            if plan.has_exits:
-                return await answer_and_exit(asked)
-            response = await answer(asked)
+            return await (answer_and_exit if plan.has_exits else answer)(asked)
         except BaseException as because:
             await asked.tasks.abandon(because)  # nobody will run them
             raise
-        if asked.tasks.tasks:
-            response, tasks = with_tasks(response, asked.tasks)
-            response.background = tasks
-        return response
 
     return respond
 
@@ -103,19 +96,15 @@ class Call:
 class Plan:
     """A function, and where each of its arguments comes from.
 
-    ``root`` is the endpoint's plan; it alone knows all bodies, and whether a dependency has exits.
-    ``lifetime`` is how long what it depends on must live.
+    ``user`` is the plan that needs its value, ``root`` the endpoint's, which has none: it alone
+    knows all bodies, and whether a dependency has exits.
     """
 
-    def __init__(
-        self,
-        func: Any,
-        path_params: Collection[str],
-        root: "Plan | None" = None,
-        lifetime: Lifetime = "function",
-    ) -> None:
-        self.func, self.path_params, self.lifetime = func, path_params, lifetime
-        self.root = root or self
+    lifetime: Lifetime = "function"  #: how long what it depends on must live
+
+    def __init__(self, func: Any, path_params: Collection[str], user: "Plan | None" = None) -> None:
+        self.func, self.path_params = func, path_params
+        self.root: Plan = user.root if user else self
         self.has_exits = False
         self.bodies: list[Input] = []
         self.given: dict[str, str] = {}  # to attributes of the call
@@ -181,8 +170,8 @@ class Dependency(Plan):
         if self.has_exit and LIFETIMES.index(own) < LIFETIMES.index(user.lifetime):
             raise TypeError(f"scope {own!r} ends before that of what depends on it")
         user.root.has_exits |= self.has_exit
-        lifetime = own if self.has_exit else user.lifetime
-        super().__init__(func, user.path_params, user.root, lifetime)
+        self.lifetime = own if self.has_exit else user.lifetime
+        super().__init__(func, user.path_params, user)
 
     async def value(self, asked: Call) -> Any:
         """What it returns or yields; None, and it is not called, if its arguments are wrong."""

@@ -1106,6 +1106,23 @@ async def test_an_exit_that_fails_drops_the_tasks_and_the_log_says_so(
     assert any("'mark' will not run" in message for message in caplog.messages)
 
 
+async def test_an_exit_that_fails_before_accept_drops_the_promise_of_the_response_by_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def commits() -> AsyncIterator[None]:
+        yield
+        raise KeyError("not committed")
+
+    async def give(value: Annotated[None, Depends(commits, scope="function")]) -> Response:
+        return Response(background=Promise())
+
+    with caplog.at_level(logging.WARNING, "miniasgi"):
+        reply = await ask(give)
+
+    assert reply.status == 500
+    assert any("will not run: KeyError('not committed')" in one for one in caplog.messages)
+
+
 async def test_a_function_middleware_sees_the_response_itself() -> None:
     async def stamp(request: Request, call_next: Any) -> Any:
         response = await call_next(request)

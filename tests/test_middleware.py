@@ -277,6 +277,40 @@ async def test_a_function_that_raises_drops_the_background_and_the_log_says_so(c
     ]
 
 
+class Promise:
+    """A background that promises, as a queue's does: what it is told is all it keeps."""
+
+    name = "job"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def accept(self, *others: Any) -> None:
+        self.told.append("accept")
+
+    async def __call__(self) -> None:
+        self.told.append("run")
+
+    async def abandon(self, because: BaseException) -> None:
+        self.told.append("abandon")
+
+
+async def test_a_promise_by_itself_that_a_function_drops_is_named_in_the_log(caplog):
+    promise = Promise()
+
+    async def home(request):
+        return PlainTextResponse("home", background=promise)
+
+    async def refuse(request, call_next):
+        await call_next(request)
+        raise HTTPException(403, "not you")
+
+    await call(MiniASGI(routes=[Route("/", home)], middleware=[Middleware(refuse)]))
+
+    assert promise.told == ["abandon"]
+    assert caplog.messages == ["background task 'job' will not run: HTTPException(403, 'not you')"]
+
+
 async def test_a_background_that_a_function_moves_to_another_response_is_not_dropped(caplog):
     order = []
 

@@ -408,11 +408,12 @@ async def test_a_client_that_left_is_sent_nothing_and_nobody_notices():
     assert reply.messages == [start(), body(b"nobody reads this")]
 
 
-async def test_from_spec_version_2_4_on_send_raises_when_the_client_has_left():
+@pytest.mark.parametrize("spec_version", ["2.4", "2.10"])
+async def test_from_spec_version_2_4_on_send_raises_when_the_client_has_left(spec_version: str):
     async def home(request):
         return PlainTextResponse("hi", background=StarletteTask(mark, "task"))
 
-    async with Client(Route("/", home), lifespan=False, spec_version="2.4") as client:
+    async with Client(Route("/", home), lifespan=False, spec_version=spec_version) as client:
         reply = await client.get("/", disconnect="response.start")
         with pytest.raises(OSError, match="the client has left"):
             await reply.finished()

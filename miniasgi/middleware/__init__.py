@@ -14,6 +14,7 @@ Both are registered with ``Middleware(cls, *args, **kwargs)`` and composed once,
 from collections.abc import Callable
 from typing import Any
 
+from miniasgi.background import BackgroundTasks
 from miniasgi.concurrency import is_async_callable, shielded
 from miniasgi.requests import Request
 from miniasgi.responses import Response, checked
@@ -62,4 +63,5 @@ async def _abandon(responses: list[Any], because: BaseException) -> None:
     for response in responses:
         background: Any = getattr(response, "background", None)
         if hasattr(background, "abandon"):
-            await shielded(background.abandon, because)
+            # As one of several, none of which was accepted: a promise by itself would not say so.
+            await shielded(BackgroundTasks([background]).abandon, because)

@@ -48,16 +48,13 @@ async def _answer_with_status(request: Request, exc: Any) -> Response:
     return answer_of(exc)
 
 
-def last_resort(debug: bool = False) -> Handler:
+async def last_resort(request: Request, exc: Exception) -> Response:
     """What answers if the application has no last resort of its own: 500, or the traceback."""
+    from traceback import format_exception
 
-    async def answer(request: Request, exc: Exception) -> Response:
-        from traceback import format_exception
-
-        text = "".join(format_exception(exc)) if debug else "Internal Server Error"
-        return PlainTextResponse(text, 500)
-
-    return answer
+    is_shown = getattr(request.get("app"), "debug", False)
+    text = "".join(format_exception(exc)) if is_shown else "Internal Server Error"
+    return PlainTextResponse(text, 500)
 
 
 class ErrorMiddleware:
@@ -107,7 +104,7 @@ class ErrorMiddleware:
 
     def _guarded(self, response: ASGIApp) -> ASGIApp:
         # Again, without handlers: the answer to an error may fail too, but not for ever.
-        return ErrorMiddleware(response, {}, last_resort()) if self.last_resort else response
+        return ErrorMiddleware(response, {}, last_resort) if self.last_resort else response
 
 
 def _is_complete(last: Message | None) -> bool:

@@ -188,7 +188,7 @@ class Reply:
         self.events.append(event)
         self.messages.append(message)
         if self.is_left or not await self._take(event, message):
-            if self.scope["asgi"]["spec_version"] >= "2.4":
+            if tuple(map(int, self.scope["asgi"]["spec_version"].split("."))) >= (2, 4):
                 raise OSError("the client has left")
         elif event == self._disconnect_after:
             self.disconnect()
