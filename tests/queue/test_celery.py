@@ -340,7 +340,7 @@ def jobs(queue: Queue) -> Queue:
 
 @needs_redis
 def test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job(
-    jobs: Queue, workers: Workers
+    jobs: Queue, workers: Workers, redis: RedisServer
 ) -> None:
     first = workers.start()
     result = jobs.tasks["stay"].delay()
@@ -348,6 +348,7 @@ def test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job(
     (job,) = at_work(jobs)
 
     workers.kill(first)
+    assert redis.count("HLEN", "mail-unacked") == 1  # the broker has it still
     workers.start()
 
     assert not job["acknowledged"]  # else it would be lost now
