@@ -240,8 +240,9 @@ def recover(
 ) -> int:
     """Give back the jobs of dead owners: at once, from the second crash on with a backoff.
 
-    One that has crashed ``max_crashes`` times is a failure.
+    One that has crashed ``max_crashes`` times is a failure. A dead mover's did not run: no crash.
     """
+    give_back_moved(db, is_alive, now)
     most = 1 << 62 if max_crashes is None else max_crashes
     limits = {"queue": queue, "max_crashes": most, "now": now}
     dead = [owner for owner in owners(db, queue) if not is_alive(owner)]

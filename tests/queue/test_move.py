@@ -3,14 +3,16 @@
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from demos.redis_server import RedisServer, why_not
 from miniasgi.queue import Queue, store
 from miniasgi.queue.commands import run
-from miniasgi.queue.owners import Owner
+from miniasgi.queue.owners import Owner, is_alive
 from tests.queue.moving import moved
 from tests.queue.processes import ROOT
 
@@ -72,6 +74,28 @@ def test_what_waits_is_moved_with_its_attempts_and_what_is_due_too_late_stays(
     assert row is not None
     assert (row["priority"], row["attempt"], row["retries"]) == (3, 2, 1)
     assert (soon.state, late.state) == ("UNKNOWN", "PENDING")
+
+
+def test_a_worker_that_starts_after_a_killed_move_finds_the_jobs_as_they_were(queue: Queue) -> None:
+    note = queue.task(name="note")(lambda: None)
+    note.delay()
+    note.options(countdown=60.0).delay()
+    everything = "select * from miniasgi_job order by seq"
+
+    def rows() -> list[dict[str, Any]]:
+        return [dict(row) for row in queue.writer.read(lambda db: db.execute(everything))]
+
+    before = rows()
+    dead = Owner(queue.writer.directory, "mover")
+    queue.writer.run(store.take_out, dead.name, 2, time.time() + 3600)
+    taken = [row["state"] for row in rows()]
+    dead.drop()
+    queue.writer.run(
+        store.recover, "mail", partial(is_alive, queue.writer.directory), 3, time.time()
+    )
+
+    assert [row["state"] for row in before] == ["ready", "scheduled"]
+    assert (taken, rows()) == (["held", "held"], before)
 
 
 @pytest.mark.anyio
