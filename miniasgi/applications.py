@@ -16,7 +16,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from miniasgi.concurrency import BackgroundThreads, threads_here
 from miniasgi.datastructures import State
 from miniasgi.middleware import Middleware
-from miniasgi.middleware.errors import ErrorMiddleware, Handlers, last_resort, response_to
+from miniasgi.middleware.errors import ErrorMiddleware, Handlers, explain, last_resort, response_to
 from miniasgi.requests import MAX_BODY_SIZE, Request
 from miniasgi.responses import checked
 from miniasgi.routing import Find, Lifespan, Methods, Mount, Route, Router, Routes
@@ -161,8 +161,8 @@ class MiniASGI(Router):
         for middleware in reversed(wrappers):
             app = middleware.around(app)
         self._is_wrapped = bool(wrappers)
-        own = None if self.debug else by_status or by_class
-        self._errors = ErrorMiddleware(app, handlers, own or last_resort)
+        own = explain if self.debug else by_status or by_class or last_resort
+        self._errors = ErrorMiddleware(app, handlers, own)
         return self._errors
 
 

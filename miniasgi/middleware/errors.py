@@ -49,12 +49,15 @@ async def _answer_with_status(request: Request, exc: Any) -> Response:
 
 
 async def last_resort(request: Request, exc: Exception) -> Response:
-    """What answers if the application has no last resort of its own: 500, or the traceback."""
+    """What answers if the application has no last resort of its own."""
+    return PlainTextResponse("Internal Server Error", 500)
+
+
+async def explain(request: Request, exc: Exception) -> Response:
+    """The last resort of an application with ``debug``: for its developer, nobody else."""
     from traceback import format_exception
 
-    is_shown = getattr(request.get("app"), "debug", False)
-    text = "".join(format_exception(exc)) if is_shown else "Internal Server Error"
-    return PlainTextResponse(text, 500)
+    return PlainTextResponse("".join(format_exception(exc)), 500)
 
 
 class ErrorMiddleware:
