@@ -37,7 +37,7 @@ _PAGE = """<!doctype html>
 </html>
 """
 _STYLE = """:root{color-scheme:light dark}body{margin:1.5rem;font:15px/1.5 system-ui,sans-serif}
-h1{font-size:1rem}pre{font:13px/1.45 ui-monospace,monospace;overflow:auto}
+h1{font-size:1rem;overflow-wrap:anywhere}pre{font:13px/1.45 ui-monospace,monospace;overflow:auto}
 .line::before{content:attr(data-number);display:inline-block;width:3.5em;opacity:.45}
 .symbol:target{display:block;background:#8883;box-shadow:-4px 0 #e69f00}
 """
