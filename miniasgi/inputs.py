@@ -101,7 +101,7 @@ def guessed(annotation: Any) -> Parameter:
     return Query() if shape(annotation) == ONE else Body()
 
 
-async def read_body(request: Request, wanted: Collection[Input]) -> Mapping[str, Any]:
+async def read_body(request: Request, wanted: Collection[Input], is_whole: bool) -> dict[str, Any]:
     """The JSON by the names of those who want it, or its parts; bytes for another content-type.
 
     Raises RequestValidationError.
@@ -110,7 +110,6 @@ async def read_body(request: Request, wanted: Collection[Input]) -> Mapping[str,
     # Only what calls itself JSON: a form on a foreign site can send JSON as text/plain, unasked.
     kinds = [value for name, value in request.scope["headers"] if name == b"content-type"]
     is_json = bool(kinds) and _is_json(kinds[0])
-    is_whole = any(one.is_whole for one in wanted)
     if not body or not (is_json or is_whole):
         return {}
     try:

@@ -41,7 +41,7 @@ def typed(
 
     async def answer(asked: Call) -> Any:
         if bodies:
-            asked.body = await read_body(asked.request, bodies)
+            asked.body = await read_body(asked.request, bodies, is_whole)
         arguments = await plan.arguments(asked)
         if asked.errors:
             raise RequestValidationError(asked.errors)
