@@ -242,11 +242,11 @@ def recover(
 
     One that has crashed ``max_crashes`` times is a failure. A dead mover's did not run: no crash.
     """
-    give_back_moved(db, is_alive, now)
+    given_back = give_back_moved(db, is_alive, now)
     most = 1 << 62 if max_crashes is None else max_crashes
     limits = {"queue": queue, "max_crashes": most, "now": now}
-    dead = [owner for owner in owners(db, queue) if not is_alive(owner)]
-    return db.executemany(_RECOVER, [{"owner": owner, **limits} for owner in dead]).rowcount
+    dead = [{"owner": owner, **limits} for owner in owners(db, queue) if not is_alive(owner)]
+    return given_back + db.executemany(_RECOVER, dead).rowcount
 
 
 def forgive(db: Connection, owner: str) -> None:
@@ -278,12 +278,13 @@ def delete_owned(db: Connection, owner: str) -> None:
     db.execute("delete from miniasgi_job where owner = ?", (owner,))
 
 
-def give_back_moved(db: Connection, is_alive: Callable[[str], bool], now: float) -> None:
+def give_back_moved(db: Connection, is_alive: Callable[[str], bool], now: float) -> int:
     """What a mover that is dead had taken out waits again, as it did before."""
     movers = db.execute("select distinct owner from miniasgi_job where owner glob 'mover-*'")
     dead = [(now, owner) for (owner,) in movers.fetchall() if not is_alive(owner)]
     state = "case when due_at > ? then 'scheduled' else 'ready' end"
-    db.executemany(f"update miniasgi_job set owner = null, state = {state} where owner = ?", dead)
+    sql = f"update miniasgi_job set owner = null, state = {state} where owner = ?"
+    return db.executemany(sql, dead).rowcount
 
 
 # What people ask of it

@@ -90,10 +90,11 @@ def test_a_worker_that_starts_after_a_killed_move_finds_the_jobs_as_they_were(qu
     queue.writer.run(store.take_out, dead.name, 2, time.time() + 3600)
     taken = [row["state"] for row in rows()]
     dead.drop()
-    queue.writer.run(
+    recovered = queue.writer.run(
         store.recover, "mail", partial(is_alive, queue.writer.directory), 3, time.time()
     )
 
+    assert recovered == 2
     assert [row["state"] for row in before] == ["ready", "scheduled"]
     assert (taken, rows()) == (["held", "held"], before)
 
