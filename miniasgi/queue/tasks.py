@@ -193,9 +193,21 @@ def _moment(when: datetime | float | None, origin: float) -> float | None:
     return when.timestamp()
 
 
+#: Random bytes for new ids. Many at once, because to ask the system lets another thread go first:
+#: the writer's, which would then commit the few jobs that are there instead of all that are coming.
+_entropy: list[bytes] = []
+os.register_at_fork(after_in_child=_entropy.clear)  # or parent and child would make the same ids
+
+
 def new_id(now: float) -> str:
     """A UUID of version 7: ordered by time, so that it is a cheap key, and not to be guessed."""
-    time, random = f"{int(now * 1000):012x}", os.urandom(10).hex()
+    try:
+        some = _entropy.pop()  # one step: no two threads get the same
+    except IndexError:
+        many = os.urandom(640)
+        _entropy.extend(many[at : at + 10] for at in range(10, 640, 10))
+        some = many[:10]
+    time, random = f"{int(now * 1000):012x}", some.hex()
     variant = "89ab"[int(random[3], 16) & 3]
     return f"{time[:8]}-{time[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
 

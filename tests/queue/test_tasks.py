@@ -2,8 +2,10 @@
 
 import asyncio
 import inspect
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,6 +107,29 @@ def test_ids_are_uuids_of_version_7_ordered_by_time() -> None:
 
     assert ids == sorted(ids) and len(set(ids)) == 3
     assert {UUID(id).version for id in ids} == {7}
+
+
+def test_no_two_threads_make_the_same_id() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        parts = threads.map(lambda _: [new_id(0.0) for _ in range(2_000)], range(8))
+
+    assert len({id for part in parts for id in part}) == 16_000
+
+
+def test_a_forked_child_does_not_make_the_ids_that_its_parent_makes() -> None:
+    new_id(0.0)  # there are random bytes left over from it
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(write, " ".join(new_id(0.0) for _ in range(5)).encode())
+        os._exit(0)
+
+    ours = {new_id(0.0) for _ in range(5)}
+
+    os.waitpid(child, 0)
+    theirs = set(os.read(read, 1_000).decode().split())
+    assert len(theirs) == 5 and not ours & theirs
+    os.close(read)
+    os.close(write)
 
 
 def test_an_id_nobody_created_is_unknown_and_not_pending(queue: Queue) -> None:

@@ -41,6 +41,44 @@ async def test_each_attempt_is_a_span_linked_to_the_request_that_promised_it(
     provider.shutdown()
 
 
+@pytest.mark.anyio
+async def test_where_nobody_collects_spans_none_is_begun(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
+    monkeypatch.setattr(trace, "get_tracer", lambda name: pytest.fail("a span was begun"))
+
+    @queue.task
+    async def send() -> str:
+        return "sent"
+
+    result = await send.adelay()
+    async with queue.worker():
+        assert await result.aget() == "sent"
+
+
+@pytest.mark.anyio
+async def test_a_job_nobody_traced_is_a_span_where_somebody_collects_them(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+
+    @queue.task
+    async def send() -> None: ...
+
+    result = await send.adelay()
+    async with queue.worker():
+        await result.aget()
+
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, span.parent, span.links) == ("process send", None, ())
+    provider.shutdown()
+
+
 def test_without_it_nothing_of_it_is_imported(tmp_path) -> None:
     code = (
         "import sys\nfrom miniasgi.queue import Queue\n"
