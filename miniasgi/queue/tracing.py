@@ -36,7 +36,7 @@ def span(job: Job) -> AbstractContextManager[Any]:
     carrier = {"traceparent": job.trace} if job.trace else {}
     context = TraceContextTextMapPropagator().extract(carrier, Context())
     promised = api.get_current_span(context).get_span_context()
-    spans: AbstractContextManager[Any] = api.get_tracer("miniasgi.queue").start_as_current_span(
+    return api.get_tracer("miniasgi.queue").start_as_current_span(  # type: ignore[no-any-return]
         f"process {job.task}",
         context=context,
         kind=api.SpanKind.CONSUMER,
@@ -50,4 +50,3 @@ def span(job: Job) -> AbstractContextManager[Any]:
             "miniasgi.attempt": job.attempt,
         },
     )
-    return spans
