@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -68,6 +69,7 @@ class Writer:
         self._tick_at = 0.0
         self._thread: threading.Thread | None = None
         self._at_work = False  # the thread has something in hand
+        self._blocked = False  # and waits for its turn
         self._owner: Owner | None = None
         self._warned = False
         self._joined_wakes = False  # a job was put into the transaction that is open
@@ -116,21 +118,27 @@ class Writer:
             from anyio.to_thread import run_sync
 
             return await run_sync(lambda: self.run(work, *args, wakes=wakes, surely=surely))
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
+        future = asyncio.get_running_loop().create_future()
         operation = Operation(work, args, wakes, surely, future)
         self._put(operation)
-        late = None if surely else loop.call_later(self.file.lock_timeout, self._late, operation)
+        if self._blocked:
+            self._be_impatient([operation])
         try:
             await future
         except asyncio.CancelledError:
-            if late:
+            if not surely:
                 operation.take()
             raise
-        finally:
-            if late:
-                late.cancel()
         return operation.outcome()  # type: ignore[no-any-return]
+
+    def _be_impatient(self, operations: list[Operation | None]) -> None:
+        """Withdraw what waits on a loop after ``lock_timeout``: the writer has to wait itself."""
+        for operation in operations:
+            if operation and operation.future and not operation.surely:
+                loop = operation.future.get_loop()
+                later = partial(loop.call_later, self.file.lock_timeout, self._late, operation)
+                with suppress(RuntimeError):  # that loop is closed
+                    loop.call_soon_threadsafe(later)
 
     def _late(self, operation: Operation) -> None:
         if operation.take():
@@ -167,7 +175,7 @@ class Writer:
         found: list[Operation | None] = []
         while None not in found:
             found = []
-            self._at_work = False
+            self._at_work = self._blocked = False
             with suppress(Empty):
                 found.append(self._inbox.get(timeout=1.0))
             self._at_work = True
@@ -183,16 +191,23 @@ class Writer:
                 self._tell(batch)
 
     def _take_all(self, found: list[Operation | None]) -> None:
-        self.file.take_turn(wait=True)
+        if not self.file.take_turn(wait=False):
+            self._blocked = True  # first: who comes after the others are found sees it
+            self._find(found)
+            self._be_impatient(found)
+            self.file.take_turn(wait=True)
         try:
-            while not self._inbox.empty():  # what came while we waited shares the commit
-                found.append(self._inbox.get())
+            self._find(found)  # what came while we waited shares the commit
             batch = [operation for operation in found if operation and operation.take()]
             self._commit(batch)
         finally:
             self.file.end_turn()
         # With the lock free again: who hears of it may want it at once, or be stopped here and now.
         self._tell(batch)
+
+    def _find(self, found: list[Operation | None]) -> None:
+        while not self._inbox.empty():
+            found.append(self._inbox.get())
 
     def _tick(self) -> None:
         self._tick_at = time.monotonic() + 1.0

@@ -471,6 +471,7 @@ def test_a_loop_that_is_gone_does_not_disturb_the_writer(queue: Queue) -> None:
     future: asyncio.Future[Any] = asyncio.Future(loop=gone)
     left = Operation(store.find, ("nobody",), False, None, future)
 
+    queue.writer._be_impatient([left])
     queue.writer._tell([left])
 
     assert not future.done()
