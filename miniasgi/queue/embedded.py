@@ -58,7 +58,7 @@ class EmbeddedEngine(Site):
                 asyncio.get_running_loop().add_signal_handler(
                     number, lambda: os._exit(1) if stop.is_set() else stop.set()
                 )
-            async with self.worker(concurrency, grace) as worker:
+            async with Worker(self, concurrency, grace, is_alone=True) as worker:
                 names = ", ".join(sorted(self.functions))
                 logging.info("working for %r on %s: %s", self.name, self.writer.path, names)
                 await stop.wait()

@@ -60,6 +60,7 @@ class Worker:
     site: Site
     concurrency: int
     grace: float
+    is_alone: bool = False  # the loop is its own: a commit on it keeps only its own jobs waiting
     slots: dict[str, Slot] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -147,7 +148,8 @@ class Worker:
             reserved, self._free = self._free, 0
             jobs: list[Job] = []
             try:
-                jobs = await self.writer.arun(self._claim, reserved)
+                alone = self.is_alone and not self.slots
+                jobs = await self.writer.arun(self._claim, reserved, here=alone)
             finally:
                 self._free += reserved - len(jobs)
             for job in jobs:
@@ -223,7 +225,10 @@ class Worker:
                 outcome = slot.if_cancelled or slot.function.failed(slot.job, exc)
             slot.cancellable = False
         settle, wakes = settling(slot.job, outcome), outcome.brings_work
-        jobs = await self.writer.arun(self._exchange, slot.job, settle, wakes=wakes, surely=settle)
+        alone = self.is_alone and len(self.slots) == 1
+        jobs = await self.writer.arun(
+            self._exchange, slot.job, settle, wakes=wakes, surely=settle, here=alone
+        )
         tell("job.settled", slot.job.task)
         self._next(slot, jobs or [])
 

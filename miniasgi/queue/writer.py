@@ -88,16 +88,20 @@ class Writer:
             self._joined_wakes |= wakes
             return work(db, *args)
         operation = Operation(work, args, wakes, surely)
-        idle = not self._at_work and self._inbox.empty()
-        if idle and self.file.take_turn(wait=False):
-            try:
-                self._commit([operation])
-            finally:
-                self.file.end_turn()
-            self._tell([operation])
-        else:
+        if not self._done_at_once(operation):
             self._wait_for(operation)
         return operation.outcome()  # type: ignore[no-any-return]
+
+    def _done_at_once(self, operation: Operation) -> bool:
+        """Commit here, in the caller's thread, if nobody else waits and it is our turn."""
+        if self._at_work or not self._inbox.empty() or not self.file.take_turn(wait=False):
+            return False
+        try:
+            self._commit([operation])
+        finally:
+            self.file.end_turn()
+        self._tell([operation])
+        return True
 
     def _wait_for(self, operation: Operation) -> None:
         done = operation.done = threading.Lock()
@@ -109,27 +113,39 @@ class Writer:
             done.acquire()
 
     async def arun(
-        self, work: Work[T], *args: Any, wakes: bool = False, surely: Work[Any] | None = None
+        self,
+        work: Work[T],
+        *args: Any,
+        wakes: bool = False,
+        surely: Work[Any] | None = None,
+        here: bool = False,
     ) -> T:
-        """The same, awaited; the loop is never blocked. A cancel withdraws what still waits."""
+        """The same, awaited. A cancel withdraws what still waits.
+
+        The loop is never blocked, unless it is committed ``here``, where nothing else happens.
+        """
         if self.file.joined() is not None:
             raise RuntimeError("inside queue.transaction() use the plain delay(): it joins it")
         if asyncio._get_running_loop() is None:  # trio
             from anyio.to_thread import run_sync
 
             return await run_sync(lambda: self.run(work, *args, wakes=wakes, surely=surely))
-        future = asyncio.get_running_loop().create_future()
-        operation = Operation(work, args, wakes, surely, future)
+        operation = Operation(work, args, wakes, surely)
+        if not (here and self._done_at_once(operation)):
+            await self._wait_on_the_loop(operation)
+        return operation.outcome()  # type: ignore[no-any-return]
+
+    async def _wait_on_the_loop(self, operation: Operation) -> None:
+        future = operation.future = asyncio.get_running_loop().create_future()
         self._put(operation)
         if self._blocked:
             self._be_impatient([operation])
         try:
             await future
         except asyncio.CancelledError:
-            if not surely:
+            if not operation.surely:
                 operation.take()
             raise
-        return operation.outcome()  # type: ignore[no-any-return]
 
     def _be_impatient(self, operations: list[Operation | None]) -> None:
         """Withdraw what waits on a loop after ``lock_timeout``: the writer has to wait itself."""

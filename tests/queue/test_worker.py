@@ -13,6 +13,7 @@ import pytest
 from miniasgi.queue import JobFailed, Queue, Retry, jobs, store
 from miniasgi.queue.retry import backoff
 from miniasgi.queue.store import Job, Outcome
+from miniasgi.queue.worker import Worker
 from tests.queue.conftest import heard
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +38,32 @@ async def test_async_and_def_tasks_run_and_their_results_are_kept(queue: Queue) 
 
     assert (first["n"], second["n"]) == (1, 2)
     assert first["thread"] == threading.get_ident() != second["thread"]
+
+
+@pytest.mark.parametrize(("at_one_time", "by_the_thread"), [(1, 0), (2, 2)])
+async def test_a_worker_with_a_loop_to_itself_commits_there_what_runs_by_itself(
+    at_one_time: int, by_the_thread: int, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = asyncio.Barrier(at_one_time)
+    handed: list[str] = []
+    put = queue.writer._put
+
+    def put_and_note(operation: Any) -> None:
+        handed.append(operation.work.__name__)
+        put(operation)
+
+    @queue.task
+    async def meet() -> None:
+        await together.wait()
+
+    results = [meet.delay() for _ in range(at_one_time)]
+    monkeypatch.setattr(queue.writer, "_put", put_and_note)
+    monkeypatch.setattr(store, "ENDED", ())  # nothing is deleted, which the thread would do
+    async with Worker(queue.engine, 2, 1.0, is_alone=True):
+        for result in results:
+            await result.aget(5)
+
+    assert handed == ["_exchange"] * by_the_thread
 
 
 async def test_higher_priority_first_and_first_in_first_out_within_one(queue: Queue) -> None:

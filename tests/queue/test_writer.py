@@ -181,6 +181,30 @@ async def test_a_stopped_holder_of_the_lock_freezes_nobody_and_the_operation_is_
     queue.close()
 
 
+async def test_where_the_loop_has_nothing_else_to_do_a_commit_needs_no_thread(queue: Queue) -> None:
+    await queue.writer.arun(store.pause, "mail", here=True)
+
+    assert queue.writer._thread is None
+    assert queue.writer.read(store.counts)[0]["paused"]
+
+
+async def test_a_commit_there_does_not_keep_the_loop_waiting_for_another_process(
+    queue: Queue, file: Path
+) -> None:
+    noop_of(queue).delay(0)
+    holder = os.open(f"{file}-lock", os.O_RDWR)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+
+    paused = asyncio.create_task(queue.writer.arun(store.pause, "mail", here=True))
+    await asyncio.sleep(0)  # its first step, which would never end
+    was_done = paused.done()
+    os.close(holder)
+    await paused
+
+    assert not was_done
+    assert queue.writer.read(store.counts)[0]["paused"]
+
+
 async def test_a_strangers_database_is_locked_for_three_seconds_is_waited_for(
     queue: Queue, file: Path
 ) -> None:
