@@ -10,8 +10,9 @@ the tasks; one of accept, of a send or of the stream is not theirs. A function m
 throws the response away throws its exits away with it: they run when Python collects them.
 """
 
+import math
 from collections.abc import Callable
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from copy import copy
 from functools import partial
 from inspect import isasyncgenfunction, isgeneratorfunction
@@ -40,8 +41,10 @@ async def enter(func: Callable[..., Any], arguments: dict[str, Any], exits: Asyn
     context: Any = (asynccontextmanager if is_async else contextmanager)(func)(**arguments)
 
     async def leave(*raised: Any) -> None:
-        # Returns None: an exception goes on, even if the dependency has swallowed it.
-        with anyio.CancelScope(shield=True):
+        # Returns None: an exception goes on, even if the dependency has swallowed it. Shielded only
+        # where it is cancelled: a scope of ours would stand inside those that it has left open.
+        is_cancelled = anyio.current_effective_deadline() == -math.inf
+        with anyio.CancelScope(shield=True) if is_cancelled or not is_async else nullcontext():
             if is_async:
                 await context.__aexit__(*raised)
                 return
@@ -57,7 +60,9 @@ async def enter(func: Callable[..., Any], arguments: dict[str, Any], exits: Asyn
 class Exits:
     """A background between the exits of dependencies: those before it, and those after it."""
 
-    def __init__(self, before: AsyncExitStack, tasks: Background, after: AsyncExitStack) -> None:
+    def __init__(
+        self, before: AsyncExitStack, tasks: BackgroundTasks, after: AsyncExitStack
+    ) -> None:
         self.before, self.tasks, self.after = before, tasks, after
 
     async def accept(self, *others: Background) -> None:
@@ -76,6 +81,9 @@ class Exits:
                 await self.tasks.abandon(because)
                 raise
             await self.tasks()
+            begun = len(self.tasks.tasks)
+        late = RuntimeError("an exit added it when the others had run")
+        await self.tasks.abandon(late, after=begun)
 
     async def abandon(self, because: BaseException) -> None:
         async with self.after, self.before:

@@ -24,6 +24,8 @@ from miniasgi.requests import Request
 Respond: TypeAlias = Callable[[Request], Awaitable[Any]]
 Endpoint: TypeAlias = Callable[..., Any]
 
+_CO_YIELDS = 0x220  # inspect.CO_GENERATOR and CO_ASYNC_GENERATOR
+
 
 def responder(
     endpoint: Endpoint, path_params: Collection[str] = (), status_code: int | None = None
@@ -32,6 +34,10 @@ def responder(
 
     Raises TypeError for a signature that cannot be served, naming the function and the parameter.
     """
+    if getattr(getattr(endpoint, "__code__", None), "co_flags", 0) & _CO_YIELDS:
+        raise TypeError(
+            f"{endpoint.__qualname__} yields: return a StreamingResponse of what it yields"
+        )
     if status_code is not None or not _takes_request_alone(endpoint, path_params):
         from miniasgi.plans import typed  # on use: pydantic
 
@@ -46,5 +52,9 @@ def _takes_request_alone(endpoint: Endpoint, path_params: Collection[str]) -> bo
     wanted = [one for one in parameters if one.kind.name != "VAR_KEYWORD"]  # as in old decorators
     if len(wanted) != 1 or wanted[0].name in path_params or wanted[0].kind.name == "KEYWORD_ONLY":
         return False
+    if wanted[0].default is not wanted[0].empty:  # it is a value, or what a Depends brings
+        return False
     annotation = wanted[0].annotation
-    return getattr(annotation, "__name__", annotation) in ("_empty", "Any", "Request")
+    said = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    is_model = hasattr(annotation, "__pydantic_core_schema__")
+    return said.rpartition(".")[2] in ("_empty", "Any", "Request") and not is_model

@@ -32,6 +32,10 @@ class RequestValidationError(Exception):
         super().__init__(detail)
         self.detail = detail
 
+    def errors(self) -> list[dict[str, Any]]:
+        """FastAPI's name for ``detail``."""
+        return self.detail
+
 
 class ClientDisconnect(Exception):
     """The client left while its request body was being read."""

@@ -16,10 +16,22 @@ LIFETIMES = get_args(Lifetime)
 ONE, MANY, OBJECT = range(3)
 
 
+#: What a mark may say of its value, in pydantic's words.
+CONSTRAINTS = (
+    "gt ge lt le multiple_of strict min_length max_length pattern allow_inf_nan max_digits "
+    "decimal_places coerce_numbers_to_str union_mode discriminator"
+)
+#: And to readers of an application that has come from FastAPI: nothing is made of it here.
+FOR_READERS = (
+    "title description examples deprecated json_schema_extra include_in_schema openapi_examples"
+)
+
+
 class Depends(NamedTuple):
     """The parameter is what ``dependency`` returns or yields; by default its annotation is called.
 
-    It is called once a request, whoever asks, unless ``use_cache`` is false. What follows a
+    It is called once a request, whoever asks, unless ``use_cache`` is false; what has exits, or
+    depends on what has, once for each ``scope``. What follows a
     ``yield`` runs in any case, sees what the endpoint raised, and cannot swallow it. When it runs
     is the ``scope``; by default "response", or as long as what depends on it:
 
@@ -36,7 +48,8 @@ class Depends(NamedTuple):
 class Parameter:
     """A place in the request; ``alias`` is the name there.
 
-    Constraints are those of pydantic's Field: ``Query(ge=1)``.
+    Constraints are those of pydantic's Field: ``Query(ge=1)``; what is for readers, such as a
+    ``description``, is taken too. Raises TypeError for another keyword.
     """
 
     source: ClassVar[str]  # the attribute of the request
@@ -44,9 +57,12 @@ class Parameter:
     embed = False
 
     def __init__(self, default: Any = ..., *, alias: str | None = None, **constraints: Any) -> None:
+        for name in constraints:
+            if name not in (*CONSTRAINTS.split(), *FOR_READERS.split()):
+                raise TypeError(f"{type(self).__name__} knows no {name!r}; it knows {CONSTRAINTS}")
         self.default = default
         self.alias = alias
-        self.constraints = constraints
+        self.constraints = {n: it for n, it in constraints.items() if n not in FOR_READERS.split()}
 
 
 class Path(Parameter):

@@ -14,8 +14,8 @@ TypeError at registration, naming function and parameter.
 # may set, such as `request.app.state`; or call the endpoint itself: a decorator leaves it as it is.
 
 import inspect
-from collections.abc import Callable, Collection
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from contextlib import AsyncExitStack, suppress
 from typing import Annotated, Any, get_args, get_origin
 
 from miniasgi.background import BackgroundTasks
@@ -25,7 +25,7 @@ from miniasgi.exceptions import RequestValidationError
 from miniasgi.inputs import Errors, Input, guessed, read_body, to_json
 from miniasgi.parameters import LIFETIMES, PLACES, Body, Depends, Lifetime, Parameter, Path
 from miniasgi.requests import Request
-from miniasgi.responses import Response
+from miniasgi.responses import JSONResponse, Response
 
 
 def typed(
@@ -37,7 +37,7 @@ def typed(
     is_whole = len({one.name for one in bodies}) == 1 and not any(one.mark.embed for one in bodies)
     for one in bodies:
         one.is_whole = is_whole
-    has_content = status_code >= 200 and status_code not in (204, 304)
+    has_content = status_code >= 200 and status_code not in (204, 205, 304)
 
     async def answer(asked: Call) -> Any:
         if bodies:
@@ -70,13 +70,16 @@ def typed(
     return respond
 
 
-class _JSON(Response):
+class _JSON(JSONResponse):
     """Whatever pydantic can write: models, dataclasses, dates. NaN and infinity become null."""
 
-    media_type = "application/json"
-
     def render(self, content: Any) -> bytes:
-        return to_json(content, inf_nan_mode="null")
+        try:
+            return to_json(content, inf_nan_mode="null")
+        except ValueError:  # half of a surrogate pair, or deeper than pydantic goes
+            with suppress(TypeError):
+                return super().render(content)
+            raise
 
 
 class Call:
@@ -100,19 +103,19 @@ class Plan:
     knows all bodies, and whether a dependency has exits.
     """
 
+    has_exits: bool  #: does it, or what it depends on, yield?
     lifetime: Lifetime = "function"  #: how long what it depends on must live
 
     def __init__(self, func: Any, path_params: Collection[str], user: "Plan | None" = None) -> None:
         self.func, self.path_params = func, path_params
         self.root: Plan = user.root if user else self
-        self.has_exits = False
         self.bodies: list[Input] = []
         self.given: dict[str, str] = {}  # to attributes of the call
         self.dependencies: list[Dependency] = []
         self.inputs: list[Input] = []
         name = getattr(func, "__qualname__", repr(func))
         try:
-            parameters = inspect.signature(func, eval_str=True).parameters.values()
+            parameters = _signature(func).parameters.values()
         except (TypeError, ValueError, NameError) as exc:
             raise TypeError(f"the signature of {name} cannot be read: {exc}") from exc
         for parameter in parameters:
@@ -121,31 +124,41 @@ class Plan:
             except Exception as exc:  # pydantic has many
                 raise TypeError(f"{name}, parameter {parameter.name!r}: {exc}") from exc
         self.inputs.sort(key=lambda one: PLACES.index(type(one.mark)))  # the order of errors
+        self.has_exits = any(one.has_exits for one in self.dependencies)
 
     def _add(self, parameter: inspect.Parameter) -> None:
         name, default = parameter.name, parameter.default
         if parameter.kind.name not in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY"):
             raise TypeError("arguments are passed by name, one to a parameter")
         annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
-        annotation = getattr(annotation, "__value__", annotation)  # type Pages = list[int]
+        if hasattr(annotation, "__value__"):  # type Pages = list[int], and Pages[T], of an argument
+            arguments = get_args(annotation)
+            annotation = annotation.__value__[arguments] if arguments else annotation.__value__
         is_annotated = get_origin(annotation) is Annotated
         bare, *metadata = get_args(annotation) if is_annotated else (annotation,)
         marks = [one for one in (*metadata, default) if isinstance(one, Depends | Parameter)]
         mark = marks[-1] if marks else None
+        if type(default).__name__ == "FieldInfo":
+            raise TypeError("as a default write Query(...) or Body(...) in the place of Field(...)")
         if isinstance(mark, Depends):
             self.dependencies.append(Dependency(name, mark, bare, self))
-        elif bare is Request or (parameter.annotation is parameter.empty and name == "request"):
+        elif mark is None and (bare is Request or self._is_named_request(parameter)):
             self.given[name] = "request"
         elif bare is BackgroundTasks or BackgroundTasks in get_args(bare):
             self.given[name] = "tasks"
         else:
             if mark is None:
                 mark = Path() if name in self.path_params else guessed(annotation)
-            if isinstance(mark, Path) != (name in self.path_params):
+            there = (isinstance(mark, Path) and mark.alias) or name
+            if isinstance(mark, Path) != (there in self.path_params):
                 raise TypeError("what the path names is a Path parameter, and nothing else is")
             is_own = default is not mark and default is not parameter.empty
             self.inputs.append(Input(name, annotation, mark, default if is_own else mark.default))
             self.root.bodies += self.inputs[-1:] if isinstance(mark, Body) else ()
+
+    def _is_named_request(self, parameter: inspect.Parameter) -> bool:
+        is_bare = parameter.annotation is parameter.empty and parameter.default is parameter.empty
+        return is_bare and parameter.name == "request" and "request" not in self.path_params
 
     async def arguments(self, asked: Call) -> dict[str, Any]:
         """By name. What is missing or wrong is added to the call's errors."""
@@ -157,6 +170,21 @@ class Plan:
         return values
 
 
+def _signature(func: Any) -> inspect.Signature:
+    try:
+        return inspect.signature(func, eval_str=True)
+    except NameError:  # perhaps of what it returns, which nobody asks here
+        names = getattr(inspect.unwrap(func), "__globals__", {})
+        signature = inspect.signature(func)
+        parameters = [
+            one.replace(annotation=eval(said, names))
+            if isinstance(said := one.annotation, str)
+            else one
+            for one in signature.parameters.values()
+        ]
+        return signature.replace(parameters=parameters)
+
+
 class Dependency(Plan):
     """The plan of a function that is called before ``user``, which needs its value as ``name``."""
 
@@ -165,13 +193,15 @@ class Dependency(Plan):
         least: Lifetime = max("response", user.lifetime, key=LIFETIMES.index)
         own = mark.scope or least
         self.name = name
-        self.key: Any = (func, own) if mark.use_cache else self
         self.has_exit = has_exit(func)
         if self.has_exit and LIFETIMES.index(own) < LIFETIMES.index(user.lifetime):
             raise TypeError(f"scope {own!r} ends before that of what depends on it")
-        user.root.has_exits |= self.has_exit
         self.lifetime = own if self.has_exit else user.lifetime
         super().__init__(func, user.path_params, user)
+        self.has_exits |= self.has_exit
+        self.key: Any = self  # by what its value is known to others
+        if mark.use_cache:  # with exits, one for each lifetime
+            self.key = (func, own) if self.has_exits else func
 
     async def value(self, asked: Call) -> Any:
         """What it returns or yields; None, and it is not called, if its arguments are wrong."""
@@ -185,5 +215,7 @@ class Dependency(Plan):
             value = await enter(self.func, arguments, asked.exits[self.lifetime])
         else:
             value = await call(self.func, **arguments)
+            if isinstance(value, Generator | AsyncGenerator):
+                raise TypeError(f"what {self.name!r} depends on yields inside a plain function")
         asked.returned[self.key] = value
         return value

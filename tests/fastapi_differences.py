@@ -9,11 +9,15 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
 import fastapi
+import fastapi.responses
+from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse
 
@@ -240,6 +244,77 @@ async def failing_task(asked: Asked) -> str:
     return await asked.marked("session")
 
 
+async def failing_stream(asked: Asked) -> str:
+    streaming: Any = fastapi.responses if asked.framework is fastapi else asked.framework
+    told = []
+
+    async def session() -> AsyncIterator[None]:
+        try:
+            yield
+        except ValueError:
+            told.append("session rolls back")
+            raise
+        else:
+            told.append("session commits")
+
+    async def rows() -> AsyncIterator[str]:
+        yield "a row"
+        raise ValueError("in the query")
+
+    async def read(session: Annotated[None, asked.framework.Depends(session)]) -> Any:
+        return streaming.StreamingResponse(rows())
+
+    asked.get(read)
+    async with Client(asked.app, raise_background=False) as client:
+        with suppress(ValueError):
+            await client.get("/")
+    return "; ".join(told)
+
+
+async def filtered(asked: Asked) -> str:
+    class User(BaseModel):
+        name: str
+
+    class Stored(User):
+        password: str
+
+    async def read() -> User:
+        return Stored(name="Ada", password="secret")
+
+    asked.get(read)
+    return await asked.told()
+
+
+async def not_json(asked: Asked) -> str:
+    async def read():  # type: ignore[no-untyped-def]
+        return [Decimal("1.5"), timedelta(seconds=90), datetime(2026, 1, 1, tzinfo=UTC)]
+
+    asked.get(read)
+    return await asked.told()
+
+
+async def cached_in_two_scopes(asked: Asked) -> str:
+    calls = []
+
+    async def session() -> AsyncIterator[None]:
+        calls.append("session")
+        yield
+
+    async def audit(
+        session: Annotated[None, asked.framework.Depends(session)],
+    ) -> AsyncIterator[None]:
+        yield
+
+    async def read(
+        audited: Annotated[None, asked.framework.Depends(audit, scope="request")],
+        session: Annotated[None, asked.framework.Depends(session)],
+    ) -> list[str]:
+        return calls
+
+    asked.get(read)
+    return await asked.told()
+
+
 async def dropped(asked: Asked) -> str:
     def send_mail() -> None: ...
 
@@ -288,7 +363,7 @@ DIFFERENCES = (
         "A `Path()` parameter that the path does not name.",
         "422 ['missing']",
         "registration fails: TypeError",
-        "The same: no request could ever be right.",
+        "The same. What an outer `Mount` names is in `request.path_params`.",
         path_mark_without_path,
     ),
     Difference(
@@ -304,6 +379,20 @@ DIFFERENCES = (
         '200 {"a":"text"}',
         "An annotation of what is returned is for the reader and the type checker.",
         return_annotation,
+    ),
+    Difference(
+        "The return annotation is a model, and what is returned is of a class made from it.",
+        '200 {"name":"Ada"}',
+        '200 {"name":"Ada","password":"secret"}',
+        "The same. What shall not leave must not be returned: `return User(name=stored.name)`.",
+        filtered,
+    ),
+    Difference(
+        "A Decimal, a timedelta and a datetime are returned.",
+        '200 [1.5,90.0,"2026-01-01T00:00:00+00:00"]',
+        '200 ["1.5","PT1M30S","2026-01-01T00:00:00Z"]',
+        "pydantic writes them, as it reads them: a Decimal keeps its digits.",
+        not_json,
     ),
     Difference(
         "NaN is sent where an int is wanted.",
@@ -339,6 +428,20 @@ DIFFERENCES = (
         "200; session commits",
         "The client has its 200, so what it was told of stays. A task's error is the task's own.",
         failing_task,
+    ),
+    Difference(
+        "A dependency with `yield`, and a stream that fails.",
+        "session rolls back",
+        "session commits",
+        "What comes after the endpoint is not thrown into it. Guard a stream inside the stream.",
+        failing_stream,
+    ),
+    Difference(
+        "A dependency with `yield` is needed for the response, and for the whole request.",
+        '200 ["session"]',
+        '200 ["session","session"]',
+        "Each scope has its own: one cannot be closed before the tasks and after them.",
+        cached_in_two_scopes,
     ),
     Difference(
         "A task was added, and then the endpoint raises an HTTPException.",

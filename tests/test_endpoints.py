@@ -17,7 +17,7 @@ from http import HTTPStatus
 from inspect import Parameter, Signature
 from pathlib import Path as FilePath
 from threading import current_thread, main_thread
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -506,6 +506,85 @@ async def test_an_impossible_signature_fails_at_registration_with_both_names(
     assert endpoint.__name__ in str(caught.value) and parameter in str(caught.value)
 
 
+def test_a_mark_refuses_what_it_would_ignore_but_not_what_is_for_readers() -> None:
+    for unknown in ("minimum", "default_factory", "validation_alias", "convert_underscores"):
+        with pytest.raises(TypeError, match=f"Query knows no '{unknown}'; it knows gt ge"):
+            Query(**{unknown: 5})
+
+    assert Query(1, ge=0, description="of the page", include_in_schema=False).constraints == {
+        "ge": 0
+    }
+
+
+async def test_a_field_of_pydantic_is_no_default() -> None:
+    async def give(n: int = Field(3, ge=2)) -> int:
+        return n
+
+    with pytest.raises(TypeError, match=r"give, parameter 'n': as a default write Query"):
+        MiniASGI().get("/")(give)
+
+
+async def test_a_path_parameter_may_have_another_name_in_the_path() -> None:
+    async def give(number: Annotated[int, Path(alias="item_id")]) -> int:
+        return number
+
+    async def misspelt(item: Annotated[int, Path(alias="other")]) -> None: ...
+
+    assert (await ask(give, "/3", at="/{item_id}")).json() == 3
+    with pytest.raises(TypeError, match="misspelt, parameter 'item'"):
+        MiniASGI().get("/{item}")(misspelt)
+
+
+async def test_what_a_mark_says_counts_before_the_name_request() -> None:
+    async def marked(request: Annotated[str, Query()], page: int = 1) -> str:
+        return request
+
+    async def in_path(request, page: int = 1):  # type: ignore[no-untyped-def]
+        return request
+
+    replies = [await ask(marked, "/?request=x"), await ask(in_path, "/x", at="/{request}")]
+
+    assert [reply.json() for reply in replies] == ["x", "x"]
+
+
+async def test_a_generic_alias_is_validated_with_its_argument() -> None:
+    T = TypeVar("T")
+    Pages: Any = TypeAliasType("Pages", list[T], type_params=(T,))  # type: ignore[valid-type]
+
+    async def give(pages: Pages[int]) -> Any:
+        return pages
+
+    assert (await ask(give, json=["1"])).json() == [1]
+    assert wrong(await ask(give, json=["one"])) == [("int_parsing", ["body", 0])]
+
+
+POSTPONED = """
+from __future__ import annotations
+import starlette.requests
+from typing import TYPE_CHECKING, Annotated
+from miniasgi import Depends, PlainTextResponse
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+async def session() -> AsyncIterator[str]:
+    yield "session"
+
+async def typed(value: Annotated[str, Depends(session)]) -> Nobody:
+    return value
+
+async def untyped(request: starlette.requests.Request):
+    return PlainTextResponse(request.method)
+"""
+
+
+async def test_what_is_returned_may_be_known_to_type_checkers_alone() -> None:
+    there: dict[str, Any] = {}
+    exec(POSTPONED, there)
+
+    assert (await ask(there["typed"])).json() == "session"
+    assert (await ask(there["untyped"])).text == "GET"
+
+
 async def test_a_dependency_cannot_end_before_another_that_needs_it() -> None:
     def session() -> Iterator[None]:
         yield
@@ -580,6 +659,34 @@ async def test_the_decorators_status_is_for_what_is_not_a_response() -> None:
         assert (await client.post("/own")).status == 202
         reply = await client.delete("/gone")
         assert (reply.status, reply.content) == (204, b"")
+
+
+async def test_a_status_without_content_has_none() -> None:
+    app = MiniASGI()
+    for status in (204, 205, 304):
+        app.get(f"/{status}", status_code=status)(lambda: None)
+
+    assert [(await ask_app(app, f"/{status}")).content for status in (204, 205, 304)] == [b""] * 3
+
+
+@pytest.mark.parametrize(
+    "sent", [b'{"a":"\\ud800"}', b'{"a":' * 260 + b"1" + b"}" * 260], ids=["half a pair", "deep"]
+)
+async def test_what_could_be_read_can_be_sent_back(sent: bytes) -> None:
+    async def echo(data: dict[str, Any]) -> Any:
+        return data
+
+    reply = await ask(echo, content=sent, headers={"content-type": "application/json"})
+
+    assert (reply.status, reply.content) == (200, sent)
+
+
+async def test_a_function_that_yields_is_no_endpoint() -> None:
+    async def rows() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match="rows yields: return a StreamingResponse"):
+        MiniASGI().get("/")(rows)
 
 
 async def test_return_annotations_are_not_enforced() -> None:
@@ -822,6 +929,31 @@ async def test_a_dependency_is_called_once_a_request_whoever_asks() -> None:
 
     assert reply.json() == [True, False]
     assert reply.events.count("session") == 2
+
+
+async def test_a_dependency_without_exits_is_called_once_for_all_scopes() -> None:
+    calls = []
+
+    def user() -> int:
+        calls.append("user")
+        return len(calls)
+
+    async def session() -> AsyncIterator[int]:
+        calls.append("session")
+        yield len(calls)
+
+    OneUser, OneSession = Annotated[int, Depends(user)], Annotated[int, Depends(session)]
+
+    async def audit(user: OneUser, session: OneSession) -> AsyncIterator[int]:
+        yield user
+
+    async def give(
+        audited: Annotated[int, Depends(audit, scope="request")], user: OneUser, session: OneSession
+    ) -> bool:
+        return audited == user
+
+    assert (await ask(give)).json() is True
+    assert calls == ["user", "session", "session"]
 
 
 async def test_dependencies_and_endpoint_share_one_object_of_background_tasks() -> None:
@@ -1078,6 +1210,56 @@ async def test_exits_run_when_the_request_is_cancelled() -> None:
     assert events == ["closed"]
 
 
+@pytest.mark.parametrize("scope", ["function", "response", "request"])
+async def test_a_dependency_may_yield_inside_a_cancel_scope_of_its_own(scope: Any) -> None:
+    async def limited() -> AsyncIterator[None]:
+        with anyio.fail_after(5.0):
+            async with anyio.create_task_group():
+                yield
+        mark("left")
+
+    async def give(
+        value: Annotated[None, Depends(limited, scope=scope)], tasks: BackgroundTasks
+    ) -> None:
+        tasks.add_task(mark, "work")
+
+    reply = await ask(give)
+
+    assert reply.status == 200
+    marks = [event for event in reply.events if event in ("left", "work")]
+    assert marks == (["work", "left"] if scope == "request" else ["left", "work"])
+
+
+async def test_a_task_that_is_added_when_the_others_have_run_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def dependency(tasks: BackgroundTasks) -> AsyncIterator[None]:
+        yield
+        tasks.add_task(mark, "late")
+
+    async def give(value: Annotated[None, Depends(dependency, scope="request")]) -> None: ...
+
+    assert "late" not in (await ask(give)).events
+    assert "background task 'mark' will not run" in caplog.text
+
+
+async def test_a_generator_behind_a_plain_function_is_an_error_and_not_the_value(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def session() -> AsyncIterator[str]:
+        yield "session"
+
+    async def give(value: Annotated[Any, Depends(lambda: session())]) -> str:
+        return type(value).__name__
+
+    reply = await ask(give)
+
+    assert (reply.status, str(reply.exception)) == (
+        500,
+        "what 'value' depends on yields inside a plain function",
+    )
+
+
 async def test_a_task_that_is_added_after_the_yield_runs_too() -> None:
     async def dependency(tasks: BackgroundTasks) -> AsyncIterator[None]:
         yield
@@ -1202,6 +1384,46 @@ def passing(func: Any) -> Any:
 async def test_an_endpoint_that_takes_the_request_alone_is_called_as_it_is(endpoint: Any) -> None:
     assert responder(endpoint) is endpoint
     assert (await ask(endpoint)).status == 200
+
+
+async def refuse() -> None:
+    raise HTTPException(401)
+
+
+async def by_default(user=Depends(refuse)) -> Any: ...  # type: ignore[no-untyped-def]  # noqa: B008
+async def of_any_by_default(user: Any = Depends(refuse)) -> Any: ...  # noqa: B008
+async def annotated_any(user: Annotated[Any, Depends(refuse)]) -> Any: ...
+async def annotated_request(user: Annotated[Request, Depends(refuse)]) -> Any: ...
+async def request_by_default(request: Request = Depends(refuse)) -> Any: ...  # type: ignore[assignment]  # noqa: B008
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [by_default, of_any_by_default, annotated_any, annotated_request, request_by_default],
+    ids=lambda endpoint: endpoint.__name__,
+)
+async def test_a_dependency_is_called_though_it_is_the_only_parameter(endpoint: Any) -> None:
+    assert (await ask(endpoint)).status == 401
+
+
+async def test_a_sole_parameter_with_a_default_is_a_query_parameter() -> None:
+    async def bare(limit=10) -> Any:  # type: ignore[no-untyped-def]
+        return limit
+
+    async def of_any(limit: Any = Query(10)) -> Any:  # noqa: B008
+        return limit
+
+    assert [(await ask(one, "/?limit=3")).json() for one in (bare, of_any)] == ["3", "3"]
+
+
+async def test_a_model_of_the_name_request_is_the_body() -> None:
+    model: Any = type("Request", (BaseModel,), {"__annotations__": {"n": int}})
+
+    async def give(wanted: model) -> Any:
+        return wanted.n
+
+    assert (await ask(give, json={"n": 3})).json() == 3
+    assert wrong(await ask(give, json={})) == [("missing", ["body", "n"])]
 
 
 async def test_a_sole_parameter_that_the_path_names_is_a_path_parameter() -> None:

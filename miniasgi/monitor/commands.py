@@ -15,15 +15,16 @@ from miniasgi.queue import commands
 
 def monitor(options: argparse.Namespace) -> None:
     """Serve pages, JSON and metrics of a queue; $MINIASGI_MONITOR_TOKEN allows actions."""
+    queue = commands.queue_at(options.where)
+    token = os.environ.get("MINIASGI_MONITOR_TOKEN")
     try:
         import uvicorn
 
         from miniasgi.monitor import monitor
+
+        app = monitor(queue, token, options.hide_arguments, _alarms(options), options.flower)
     except ImportError as exc:
         raise ImportError(f"{exc.name} is missing: pip install 'miniasgi[monitor,serve]'") from exc
-    queue = commands.queue_at(options.where)
-    token = os.environ.get("MINIASGI_MONITOR_TOKEN")
-    app = monitor(queue, token, options.hide_arguments, _alarms(options), options.flower)
     # A stream of events never ends by itself; the browser comes back.
     uvicorn.run(
         app,
@@ -70,6 +71,7 @@ COMMANDS: commands.Commands = {
         *_LIMITS,
     ],
     monitor: [
+        commands.CODE,
         ("--host", {"default": "127.0.0.1", "help": "(127.0.0.1: this machine only)"}),
         ("--port", {"type": int, "default": 8001, "help": "(8001)"}),
         ("--flower", {"help": "Flower's address, to link to from a queue on Celery"}),

@@ -54,12 +54,17 @@ class Runner:
                 outcome = self._run_on_loop(function, job)
             else:
                 outcome = copy_context().run(function.run_in_thread, job)
+            if outcome.error == f"SystemExit: {_STOPPED}":
+                raise SystemExit(_STOPPED)  # it came in the task's code
         except Skip as skip:
             self._skip(task, skip)
+        except SystemExit as exc:  # with the job in hand: it is handed out again
+            if exc.code == _STOPPED:
+                with suppress(RedisError):
+                    self._marks.give_back(job.id)
+            raise
         if outcome.result is not None:
             return json.loads(outcome.result)
-        if outcome.error == f"SystemExit: {_STOPPED}":
-            raise SystemExit(_STOPPED)  # with the job in hand: it is handed out again
         self._marks.end(job.id, outcome.error, outcome.traceback)
         if outcome.brings_work:
             self._again(task, outcome)

@@ -188,6 +188,7 @@ def _seconds(text: str) -> float:
 
 
 _WHERE = ("where", {"help": "module:queue, or sqlite:///jobs.db, or jobs.db"})
+CODE = ("where", {"help": "module:queue, which has the tasks' code"})
 _LIMIT = ("--limit", {"type": _count, "default": 20, "help": "at most so many (20)"})
 _JSON = ("--json", {"action": "store_true", "help": "one JSON object a line"})
 _QUEUE = ("--queue", {"help": "the queue's name, where a file was given"})
@@ -199,6 +200,7 @@ _MATCH: list[tuple[str, dict[str, Any]]] = [
 ]
 _COMMANDS: Commands = {
     work: [
+        CODE,
         ("--concurrency", {"type": _count, "default": 8, "help": "jobs at one time (8)"}),
         ("--grace", {"type": float, "default": 30.0, "help": "seconds to finish in (30)"}),
     ],
@@ -243,7 +245,7 @@ def _parser(more: Commands | None = None) -> argparse.ArgumentParser:
         name = "worker" if command is work else command.__name__.rstrip("_")
         added = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
         added.set_defaults(command=command)
-        for argument, how in (_WHERE, *known[command]):
+        for argument, how in dict((_WHERE, *known[command])).items():
             added.add_argument(argument, **how)
     return parser
 

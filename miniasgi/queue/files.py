@@ -123,7 +123,7 @@ class File:
     def open(self) -> sqlite3.Connection:
         """The connection that writes."""
         if self._db is None:
-            self._db = store.connect(self.path, self.durability)
+            self._db = store.connect(self.path, self.durability, self.lock_timeout)
             self._checkpoint_at = _CHECKPOINT_CHANGES
         return self._db
 
@@ -149,7 +149,7 @@ class File:
             mode = "truncate" if self.beside("-wal").stat().st_size > _WAL_BYTES else "restart"
             self._db.execute("pragma busy_timeout = 0")
             self._db.execute(f"pragma wal_checkpoint({mode})").fetchall()
-            self._db.execute("pragma busy_timeout = 5000")
+            self._db.execute(f"pragma busy_timeout = {self.lock_timeout * 1000:.0f}")
         except (sqlite3.Error, OSError) as exc:
             logger.warning("%s: no checkpoint now: %s", self.path, exc)
 

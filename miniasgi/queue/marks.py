@@ -113,7 +113,12 @@ class Marks:
             attempt=starts,
             retries=request.retries,
         )
-        return job, starts - 1 - request.retries
+        given_back = int(there.get("given_back", 0))
+        return job, starts - 1 - request.retries - given_back
+
+    def give_back(self, id: str) -> None:
+        """Its worker stops with the job in hand: a start without an end, and no crash."""
+        self._backend.client.hincrby(self._keys(id)[1], "given_back", 1)
 
     def end(self, id: str, error: str | None, traceback: str | None = None) -> None:
         """The attempt has failed. If it is retried, that is another message, which may run."""

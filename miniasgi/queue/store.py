@@ -82,13 +82,13 @@ class Outcome(NamedTuple):
 EXPIRED = Outcome("revoked", error="expired", attempts=1)
 
 
-def connect(path: Path, durability: str | None = None) -> Connection:
+def connect(path: Path, durability: str | None = None, patience: float = 5.0) -> Connection:
     """Open for writing and bring the schema up to date; without a ``durability`` only for reading.
 
     "power" survives the loss of power, "process" only that of the process. The caller of the first
-    holds the file's lock.
+    holds the file's lock. A stranger's lock is waited for with ``patience``, in seconds.
     """
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     db.row_factory = Row
     if durability is None:
         db.execute("pragma query_only = 1")
@@ -223,9 +223,9 @@ _RECOVER = """
     update miniasgi_job set owner = null, crashes = crashes + 1,
     error = 'worker died, ' || (crashes + 1) || ' times so far',
     state = case when revoking then 'revoked' when crashes + 1 >= :max_crashes then 'failure'
-        when crashes then 'scheduled' else 'ready' end,
+        when crashes > 0 then 'scheduled' else 'ready' end,
     settled_at = case when revoking or crashes + 1 >= :max_crashes then :now end,
-    due_at = :now + case when crashes then min(60, 1 << min(crashes - 1, 6)) else 0 end,
+    due_at = :now + case when crashes > 0 then min(60, 1 << min(crashes - 1, 6)) else 0 end,
     past = case when revoking or crashes + 1 >= :max_crashes then past
         else substr(coalesce(past, '') || json_array(attempt, started_at, :now, 'worker died', '')
         || char(10), -65536) end
@@ -302,14 +302,19 @@ def revoke(db: Connection, id: str, now: float) -> bool:
     return bool(db.execute(sql, (now, id)).rowcount)
 
 
+_RETRY = """
+    update miniasgi_job set state = 'ready', retries = 0, crashes = 0, revoking = 0,
+    due_at = null, expires_at = null, settled_at = null, unknown_at = null,
+    past = case when started_at is null then past else substr(coalesce(past, '') || json_array(
+        attempt, started_at, settled_at, substr(coalesce(error, ''), 1, 2000),
+        substr(coalesce(traceback, ''), -4000)) || char(10), -65536) end
+    where id = ? and state in ('failure', 'revoked')
+"""
+
+
 def retry(db: Connection, ids: Sequence[str]) -> int:
-    """Make failed or revoked jobs ready again, as new: counted from the start."""
-    return db.executemany(
-        "update miniasgi_job set state = 'ready', retries = 0, crashes = 0, revoking = 0,"
-        "due_at = null, expires_at = null, settled_at = null, unknown_at = null "
-        "where id = ? and state in ('failure', 'revoked')",
-        [(id,) for id in ids],
-    ).rowcount
+    """Make failed or revoked jobs ready again: retries and crashes are counted from the start."""
+    return db.executemany(_RETRY, [(id,) for id in ids]).rowcount
 
 
 def forget(db: Connection, id: str) -> bool:
@@ -319,7 +324,7 @@ def forget(db: Connection, id: str) -> bool:
 
 def pause(db: Connection, queue: str) -> None:
     """Nothing is claimed until `resume`. What runs goes on, and what a response has promised runs
-    after it in its own process: it needs no claim.
+    after it in its own process, if a slot is free there: it needs no claim.
     """
     db.execute("insert or ignore into miniasgi_paused values (?)", (queue,))
 

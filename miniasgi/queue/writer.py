@@ -273,11 +273,11 @@ class Writer:
             self._ring()
 
     def _ring(self) -> None:
-        """Wake the workers. That there are none is said once."""
+        """Wake the workers. That there are none is said once, and again when they were there."""
         somebody = self._bell.ring()
         if not (somebody or self._warned):
             logger.warning("%s: jobs are waiting and no worker is running", self.path)
-        self._warned = True
+        self._warned = not somebody
 
     # Beginning and end
 

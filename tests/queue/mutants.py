@@ -24,6 +24,8 @@ MARKS = "miniasgi/queue/marks.py"
 MOVE = "miniasgi/queue/move.py"
 OUTBOX = "miniasgi/queue/outbox.py"
 
+_GIVEN_BACK = "test_a_worker_whose_grace_is_over_gives_back_what_it_runs_and_that_is_no_crash"
+
 MUTANTS = [
     Mutant(
         "claim without owner check",
@@ -129,8 +131,8 @@ MUTANTS = [
     Mutant(
         "claim more than the free slots",
         WORKER,
-        "self.writer.arun(self._claim, reserved)",
-        "self.writer.arun(self._claim, reserved + 2)",
+        "self.writer.arun(self._claim, reserved, here",
+        "self.writer.arun(self._claim, reserved + 2, here",
         ["test_worker.py::test_a_worker_never_claims_more_than_its_free_slots"],
     ),
     Mutant(
@@ -150,9 +152,16 @@ MUTANTS = [
     Mutant(
         "take a worker's stop for the task's end",
         CELERY_TASKS,
-        "            raise SystemExit(_STOPPED)",
-        "            pass",
-        ["test_celery.py::test_a_worker_whose_grace_is_over_gives_back_what_it_runs"],
+        "raise SystemExit(_STOPPED)",
+        "pass",
+        [f"test_celery.py::{_GIVEN_BACK}[stay]"],
+    ),
+    Mutant(
+        "take a worker's stop for a crash",
+        CELERY_TASKS,
+        "self._marks.give_back(job.id)",
+        "pass",
+        [f"test_celery.py::{_GIVEN_BACK}[linger]"],
     ),
     Mutant(
         "say done before it is handed over",

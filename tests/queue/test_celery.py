@@ -245,8 +245,9 @@ import os
 import time
 from miniasgi.queue import Queue
 
-backend = os.environ.get("BACKEND")
-queue = Queue("mail", os.environ["BROKER"], backend=backend, visibility_timeout=2.0)
+settings = {"backend": os.environ.get("BACKEND"), "visibility_timeout": 2.0}
+crashes = int(os.environ.get("MAX_CRASHES", "5"))
+queue = Queue("mail", os.environ["BROKER"], max_crashes=crashes, **settings)
 
 @queue.task(bind=True)
 def stay(job):
@@ -255,6 +256,15 @@ def stay(job):
     if job.attempt == 1:
         import signal
         signal.pause()
+    return job.attempt
+
+@queue.task(bind=True)
+async def linger(job):
+    with open(f"attempt {job.attempt}", "w") as file:
+        file.write(str(os.getpid()))
+    if job.attempt == 1:
+        import asyncio
+        await asyncio.sleep(60.0)
     return job.attempt
 
 @queue.task
@@ -333,6 +343,7 @@ def workers(tmp_path: Path, redis: RedisServer) -> Iterator[Workers]:
 def jobs(queue: Queue) -> Queue:
     """The same tasks, to be called from here."""
     queue.task(name="stay", bind=True)(lambda job: None)
+    queue.task(name="linger", bind=True)(lambda job: None)
     queue.task(name="die")(lambda: None)
     queue.task(name="late")(lambda: None)
     return queue
@@ -356,12 +367,14 @@ def test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job(
 
 
 @needs_redis
-def test_a_worker_whose_grace_is_over_gives_back_what_it_runs(
-    jobs: Queue, workers: Workers
+@pytest.mark.parametrize("name", ["stay", "linger"])
+def test_a_worker_whose_grace_is_over_gives_back_what_it_runs_and_that_is_no_crash(
+    name: str, jobs: Queue, workers: Workers
 ) -> None:
+    workers.environment["MAX_CRASHES"] = "1"
     command = ("miniasgi", "worker", "jobs:queue", "--concurrency", "1", "--grace", "0.1")
     first = workers.start(*command)
-    result = jobs.tasks["stay"].delay()
+    result = jobs.tasks[name].delay()
     workers.wait_for("attempt 1")
 
     first.send_signal(signal.SIGQUIT)

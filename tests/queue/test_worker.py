@@ -1,6 +1,7 @@
 """The life of a job in a worker: again, later, given back, and never twice at one time."""
 
 import asyncio
+import json
 import os
 import threading
 import time
@@ -136,6 +137,30 @@ async def test_a_failing_task_is_retried_with_backoff_until_it_succeeds(queue: Q
         value = await (await flaky.adelay()).aget(5)
 
     assert (value, attempts) == ("done", [(1, 0), (2, 1), (3, 2)])
+
+
+async def test_a_failure_that_a_person_retries_is_remembered(queue: Queue) -> None:
+    is_mended = False
+
+    @queue.task(bind=True)
+    async def send(job: Job) -> int:
+        if not is_mended:
+            raise ValueError("no")
+        return job.attempt
+
+    result = await send.adelay()
+    async with queue.worker():
+        with pytest.raises(JobFailed):
+            await result.aget(5)
+        is_mended = True
+        await queue.writer.arun(store.retry, [result.id], wakes=True)
+        assert await result.aget(5) == 2
+
+    row = queue.writer.read(store.find, result.id)
+    attempt, started_at, ended_at, error, trace = json.loads(row["past"])
+    assert (attempt, error, row["error"]) == (1, "ValueError: no", None)
+    assert started_at <= ended_at <= row["started_at"]
+    assert trace.endswith("ValueError: no\n")
 
 
 async def test_retry_with_a_countdown_waits_in_the_file_as_retry(queue: Queue) -> None:

@@ -524,6 +524,34 @@ def test_a_warning_is_logged_once_when_no_worker_lives(
     ]
 
 
+async def test_it_is_logged_again_when_the_last_worker_has_gone(
+    queue: Queue, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noop = noop_of(queue)
+    rings = iter([False, True, False, False])
+    monkeypatch.setattr(queue.writer._bell, "ring", lambda: next(rings))
+
+    told = []
+    for number in range(4):
+        noop.delay(number)
+        told.append(len(caplog.records))
+
+    assert told == [1, 1, 2, 2]
+
+
+def test_a_strangers_lock_is_waited_for_as_long_as_one_of_ours(file: Path) -> None:
+    queue = Queue("mail", f"sqlite:///{file}", lock_timeout=0.2)
+    noop = noop_of(queue)
+    noop.delay(0)
+    queue.writer.file._checkpoint_at = 0
+    noop.delay(1)  # after a checkpoint too, which waits for nobody
+
+    db = queue.writer.file.open()
+
+    assert db.execute("pragma busy_timeout").fetchone()[0] == 200
+    queue.close()
+
+
 def test_a_transaction_rings_for_the_jobs_that_joined_it_and_for_nothing_else(
     queue: Queue, caplog: pytest.LogCaptureFixture
 ) -> None:
