@@ -61,7 +61,7 @@ class BackgroundTask:
             self._note_failure(exc)
             raise
         except BaseException as exc:
-            if not _is_cancelled():
+            if not is_cancelled():
                 failure = RuntimeError("it awaited something that somebody else had cancelled")
                 self._note_failure(failure)
                 raise failure from exc
@@ -93,7 +93,7 @@ class BackgroundTask:
         _log("background task %r will not run: %r", self.name, because)
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Is this task to end? On asyncio a CancelledError may also be another task's."""
     import asyncio
 

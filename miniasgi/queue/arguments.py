@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 _NATIVE = frozenset({str, int, bool, type(None)})
 _PLAIN = _NATIVE | {float, list, dict, object, Any}
+_IDENTITY: Any = object.__eq__
 _dumps = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one at each call
 
 
@@ -29,6 +30,8 @@ class Signature:
         self._signature = signature.replace(parameters=parameters)
         self._names = [p.name for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD]
         self._required = sum(p.default is p.empty for p in parameters)
+        if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+            self._required = len(parameters)  # more than can come by position
 
     @cached_property  # on use: an annotation may name what its module defines further down
     def _adapters(self) -> dict[str, Any]:
@@ -76,7 +79,12 @@ class Signature:
         try:
             if adapter is None:
                 return plain(value)
-            return adapter.dump_python(adapter.validate_python(value), mode="json", by_alias=True)
+            value = adapter.validate_python(value)
+            sent = adapter.dump_python(value, mode="json", by_alias=True)
+            can_compare = type(value).__eq__ is not _IDENTITY
+            if can_compare and adapter.validate_json(_dumps(sent)) != value:
+                raise TypeError(f"this {type(value).__name__} would not come back as it is")
+            return sent
         except (TypeError, ValueError) as exc:
             hint = "" if adapter else _advice(type(value))
             raise TypeError(f"argument {name!r} of {self._func.__name__}: {exc}{hint}") from exc

@@ -43,7 +43,7 @@ def run(arguments: Sequence[str], more: Commands | None = None) -> int:
     except BrokenPipeError:  # who reads has seen enough; or Python would complain at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, LookupError, ImportError, OSError, QueueUnavailable) as exc:
+    except (ValueError, LookupError, ImportError, OSError, OverflowError, QueueUnavailable) as exc:
         said = exc.args[0] if isinstance(exc, LookupError) else exc
         print(f"miniasgi: {said}", file=sys.stderr)
         return 2
@@ -255,7 +255,12 @@ def queue_at(where: str) -> Queue:
     if not _is_queue(where):
         raise ValueError(f"{where!r} should be module:queue, for instance demos.mail:queue")
     sys.path.insert(0, "")
-    queue = getattr(importlib.import_module(module), name, None)
+    try:
+        queue = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        raise
+    except Exception as exc:
+        raise ImportError(f"{module} cannot be imported: {exc!r}") from exc
     if not isinstance(queue, Queue):
         raise LookupError(f"{where}: {module} has no Queue named {name!r}")
     return queue

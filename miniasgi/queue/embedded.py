@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from miniasgi.queue import store
 from miniasgi.queue.jobs import Function, Site, current_job, settling
+from miniasgi.queue.owners import is_alive
 from miniasgi.queue.promises import Promise
 from miniasgi.queue.results import AsyncResult
 from miniasgi.queue.store import Job, Outcome
@@ -77,6 +78,8 @@ class EmbeddedEngine(Site):
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         job = current_job.get()
+        if job is not None and not is_alive(self.writer.directory, str(job.owner)):
+            job = None  # it is of another file: its owner is not known here
         with self.writer.transaction() as connection:
             yield connection
             if job is not None and not settling(job, Outcome("success", "null"))(connection):

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from miniasgi.queue import store
 from miniasgi.queue.errors import QueueUnavailable
@@ -44,6 +45,8 @@ class File:
         self.path = path
         self.durability = durability
         self.lock_timeout = lock_timeout
+        _files.add(self)
+        self._is_inherited = False  # a fork came while it was open: SQLite is confused here
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -53,6 +56,7 @@ class File:
         self._reader: sqlite3.Connection | None = None
         self.others: list[sqlite3.Connection] = []  #: that only read, and are closed with ours
         self._lock_fd = -1
+        self._is_forking = False  # and has the turn
         self._checkpoint_at = _CHECKPOINT_CHANGES
 
     def beside(self, suffix: str) -> Path:
@@ -62,6 +66,9 @@ class File:
 
     def take_turn(self, *, wait: bool) -> bool:
         """The mutex and the lock. Waits for both however long it takes, or for none."""
+        if self._is_inherited:
+            said = "was in use when this process was forked from another: start it by spawn"
+            raise QueueUnavailable(f"{self.path} {said}")
         if not self._mutex.acquire(wait):
             return False
         try:
@@ -82,14 +89,17 @@ class File:
             fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
             self._mutex.release()
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """A turn for a block; QueueUnavailable after ``lock_timeout``."""
+    def _wait_for_turn(self) -> None:
         until = time.monotonic() + self.lock_timeout
         while not self.take_turn(wait=False):
             if time.monotonic() > until:
                 raise self.busy()
             time.sleep(0.001)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """A turn for a block; QueueUnavailable after ``lock_timeout``."""
+        self._wait_for_turn()
         try:
             yield
         finally:
@@ -98,6 +108,8 @@ class File:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A turn with a transaction, which is `joined` by whoever asks inside the block."""
+        if self.joined() is not None:
+            raise RuntimeError("a transaction is open here already: use its connection")
         with self.turn():
             with self.explained():
                 db = self.open()
@@ -131,8 +143,9 @@ class File:
         """``work(db, *args)`` on a connection that only reads; it sees what is committed."""
         with self._reading, self.explained():
             if self._reader is None:
-                with self.turn():
-                    self.open()
+                if self.joined() is None:
+                    with self.turn():
+                        self.open()
                 self._reader = store.connect(self.path)
             return work(self._reader, *args)
 
@@ -148,22 +161,49 @@ class File:
             # RESTART keeps the log's file, which is faster than a new one.
             mode = "truncate" if self.beside("-wal").stat().st_size > _WAL_BYTES else "restart"
             self._db.execute("pragma busy_timeout = 0")
-            self._db.execute(f"pragma wal_checkpoint({mode})").fetchall()
-            self._db.execute(f"pragma busy_timeout = {self.lock_timeout * 1000:.0f}")
+            try:
+                self._db.execute(f"pragma wal_checkpoint({mode})").fetchall()
+            finally:
+                self._db.execute(f"pragma busy_timeout = {self.lock_timeout * 1000:.0f}")
         except (sqlite3.Error, OSError) as exc:
             logger.warning("%s: no checkpoint now: %s", self.path, exc)
 
     def close(self) -> None:
         if self._db is not None:
             with self._reading, self.turn():
-                for db in (*self.others, self._reader, self._db):
-                    if db is not None:
-                        db.close()
-                self._reader = self._db = None
-                self.others.clear()
+                self._close()
 
-    def after_fork(self) -> None:
-        """In the child: close the lock's copy, leave the connections alone, begin anew."""
+    def _close(self) -> None:
+        for db in (*self.others, self._reader, self._db):
+            if db is not None:
+                db.close()
+        self._reader = self._db = None
+        self.others.clear()
+
+    # Forks: SQLite keeps, for the whole process, which locks it has. A child of a process with an
+    # open connection believes that it has them too, and takes none: nothing is open while we fork.
+
+    def before_fork(self) -> None:
+        """Close what is open, and keep the turn. Where that cannot be, the child cannot use it."""
+        if self._db is not None and self.joined() is None:
+            self._reading.acquire()
+            try:
+                self._wait_for_turn()
+            except QueueUnavailable:
+                self._reading.release()
+                return
+            self._close()
+            self._is_forking = True
+
+    def after_fork_in_parent(self) -> None:
+        if self._is_forking:
+            self._is_forking = False
+            self.end_turn()
+            self._reading.release()
+
+    def after_fork_in_child(self) -> None:
+        """Close the lock's copy, leave connections alone, begin anew."""
+        self._is_inherited |= self._db is not None
         _left.extend((self._db, self._reader, *self.others))
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
@@ -189,3 +229,28 @@ class File:
             yield
         except (sqlite3.Error, OSError) as exc:
             raise self.unavailable(exc) from exc
+
+
+_files: "WeakSet[File]" = WeakSet()
+
+
+def _before_fork() -> None:
+    for file in list(_files):
+        file.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for file in list(_files):
+        file.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    for file in list(_files):
+        file.after_fork_in_child()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

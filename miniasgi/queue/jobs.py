@@ -66,12 +66,13 @@ class Function:
         except (Exception, SystemExit, KeyboardInterrupt) as exc:
             return self.failed(job, exc)
         finally:
+            current_job.set(None)
             if os.getpid() != pid:  # a child that the task forked came back: the job is not its
                 os._exit(0)
         try:
             outcome = Outcome("success", encode_result(value))
         except (TypeError, ValueError, RecursionError) as exc:
-            if hasattr(value, "close"):
+            if hasattr(value, "cr_code"):
                 value.close()  # a coroutine that nobody awaits would warn
             # Not tried again: the work is done, and would be done twice.
             return self.failed(job, TypeError(f"the result of {self.name}: {exc}"), final=True)
@@ -84,6 +85,8 @@ class Function:
             return self.run(job).send(None)  # type: ignore[no-any-return]
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+        except BaseException as exc:  # nobody cancels a thread: it is the code's own
+            return self.failed(job, exc)
 
     async def _in_time(self, running: Awaitable[Any]) -> Any:
         if self.timeout is None:
@@ -97,7 +100,7 @@ class Function:
     def failed(self, job: Job, exc: BaseException, *, final: bool = False) -> Outcome:
         """The outcome of an attempt that raised: another attempt later, or the end."""
         tell("job.failed", self.name)
-        error = _text(f"{type(exc).__name__}: {exc}")
+        error = _text(f"{type(exc).__name__}: {_said(exc)}")
         trace = _text("".join(traceback.format_exception(exc)))
         if final or (self.max_retries is not None and job.retries >= self.max_retries):
             logger.error("job %s (%s) failed", job.id, self.name, exc_info=exc)
@@ -146,6 +149,13 @@ def unknown(job: Job, known: Iterable[str]) -> Outcome:
         return Outcome("failure", error=error, attempts=1)
     due_at = now + _UNKNOWN_WAIT
     return Outcome("scheduled", error=error, due_at=due_at, unknown_at=since, attempts=1)
+
+
+def _said(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception as bad:
+        return f"its __str__ raised {bad!r}"
 
 
 def _text(text: str) -> str:

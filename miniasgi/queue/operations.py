@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from sqlite3 import Connection
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from miniasgi.queue.errors import QueueUnavailable
 
 T = TypeVar("T")
 Work = Callable[..., T]
+Again: TypeAlias = Callable[..., Any] | None  #: what is tried again if storage fails
 
 
 @dataclass(slots=True, eq=False)
@@ -25,7 +26,7 @@ class Operation:
     work: Work[Any]
     args: tuple[Any, ...]
     wakes: bool  # it brings work, unless its value is 0: ring the workers' bell after the commit
-    surely: Work[Any] | None  # what is tried again if storage fails
+    surely: Again
     future: asyncio.Future[Any] | None = None
     done: "threading.Lock | None" = None
     value: Any = None

@@ -9,12 +9,14 @@ response, `abandon`, its collection as garbage, and ``hold`` seconds. If the pro
 is its dead owner's and any worker takes it.
 """
 
+import asyncio
 import logging
 import threading
 import time
 from dataclasses import dataclass
 from sqlite3 import Connection
 
+from miniasgi.background import is_cancelled
 from miniasgi.concurrency import threads_here
 from miniasgi.events import tell
 from miniasgi.queue import store
@@ -92,6 +94,8 @@ class Promise:
             self._release()
         elif job.expires_at is not None and job.expires_at <= now:
             await self._settle(store.EXPIRED)
+        elif job.id in self._writer.read(store.revoking, str(job.owner)):
+            await self._settle(Outcome("revoked", error="revoked", attempts=1))
         elif workers and workers[-1].take(job, self):
             tell("job.released", self.name)
         elif workers:
@@ -119,6 +123,10 @@ class Promise:
             job.state = "running"
             self._writer.post(lambda db: store.mark_running(db, job))
 
+    def leave(self) -> None:
+        """In a child of a fork: it is the parent's."""
+        self._take()
+
     def _take(self) -> bool:
         return self._fate.acquire(blocking=False)
 
@@ -133,7 +141,10 @@ class Promise:
         """Run it on this loop; cancelled with its server, it is given back to any worker."""
         try:
             outcome = await self._function.run(self._job)
-        except BaseException:  # cancelled with its server: the next attempt is any worker's
+        except BaseException as exc:
+            if isinstance(exc, asyncio.CancelledError) and not is_cancelled():  # its own affair
+                await self._settle(self._function.failed(self._job, exc))
+                return
             given_back = Outcome("ready", error="given back: its server stopped")
             self._writer.post(settling(self._job, given_back), wakes=True)
             raise

@@ -45,6 +45,7 @@ from miniasgi.queue.embedded import EmbeddedEngine
 from miniasgi.queue.jobs import Function
 from miniasgi.queue.promises import Promise
 from miniasgi.queue.results import AsyncResult
+from miniasgi.queue.retry import moment
 from miniasgi.queue.store import Job
 from miniasgi.queue.tracing import traceparent
 from miniasgi.queue.worker import Worker
@@ -153,8 +154,10 @@ class Task(Function, Generic[P]):
         priority = self.priority if options.priority is None else options.priority
         if not isinstance(priority, int):
             raise TypeError(f"priority {priority!r} is not a whole number")
+        if not isinstance(options.task_id, str | None):
+            raise TypeError(f"task_id {options.task_id!r} is no text")
         now = time.time()
-        due_at = _moment(options.eta, 0.0) or _moment(options.countdown, now)
+        due_at = moment(options.eta, 0.0) or moment(options.countdown, now)
         return Job(
             options.task_id or new_id(now),
             self.queue.name,
@@ -164,7 +167,7 @@ class Task(Function, Generic[P]):
             priority,
             now,
             due_at,
-            _moment(options.expires, now),
+            moment(options.expires, now),
             trace=traceparent(),
         )
 
@@ -179,18 +182,6 @@ class AsyncTask(Task[P]):
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
     if unknown := set(given) - set(known):
         raise TypeError(f"{where} knows no {min(unknown)!r}; known: {', '.join(sorted(known))}")
-
-
-def _moment(when: datetime | float | None, origin: float) -> float | None:
-    if when is None:
-        return None
-    if isinstance(when, int | float):
-        return origin + when
-    if not isinstance(when, datetime):
-        raise TypeError(f"{when!r} is neither seconds nor a datetime")
-    if when.tzinfo is None:
-        raise ValueError(f"{when.isoformat()} needs a time zone")
-    return when.timestamp()
 
 
 #: Random bytes for new ids. Many at once, because to ask the system lets another thread go first:

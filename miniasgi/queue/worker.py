@@ -169,9 +169,10 @@ class Worker:
             limits = (self.site.max_crashes, time.time())
             found = await writer.arun(store.recover, self.queue, alive, *limits, wakes=True)
             logger.warning("recovered %d jobs of dead owners", found)
-        for id in writer.read(store.revoking, self._owner.name):
-            if id in self.slots:
-                self._cancel(self.slots[id], _REVOKED)
+        for owner in {str(slot.job.owner) for slot in self.slots.values()}:  # a promise has another
+            for id in writer.read(store.revoking, owner):
+                if id in self.slots:
+                    self._cancel(self.slots[id], _REVOKED)
         for slot in list(self.slots.values()):
             self._report(slot)
         if time.monotonic() >= self._delete_at:

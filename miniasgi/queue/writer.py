@@ -28,7 +28,7 @@ from weakref import WeakValueDictionary
 
 from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.files import File
-from miniasgi.queue.operations import Operation, Work, perform, resolve
+from miniasgi.queue.operations import Again, Operation, Work, perform, resolve
 from miniasgi.queue.owners import Bell, Owner
 
 logger = logging.getLogger("miniasgi.queue")
@@ -76,9 +76,7 @@ class Writer:
 
     # Handing in
 
-    def run(
-        self, work: Work[T], *args: Any, wakes: bool = False, surely: Work[Any] | None = None
-    ) -> T:
+    def run(self, work: Work[T], *args: Any, wakes: bool = False, surely: Again = None) -> T:
         """Commit ``work(db, *args)`` and return its value; blocks.
 
         Inside `transaction` it joins that. If storage fails, ``surely(db)`` is tried again later,
@@ -117,7 +115,7 @@ class Writer:
         work: Work[T],
         *args: Any,
         wakes: bool = False,
-        surely: Work[Any] | None = None,
+        surely: Again = None,
         here: bool = False,
     ) -> T:
         """The same, awaited. A cancel withdraws what still waits.
@@ -170,10 +168,14 @@ class Writer:
             return
         self._inbox.put(operation)
         if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._serve, daemon=True)
-                    self._thread.start()
+            self._start()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._serve, daemon=True)
+                thread.start()
+                self._thread = thread
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -290,17 +292,22 @@ class Writer:
 
     def close(self) -> None:
         """Let go of the files. The next use opens them again."""
-        if self._thread is not None:
-            self._inbox.put(None)
-            self._thread.join(self.file.lock_timeout)
-            self._thread = None
+        with self._starting:
+            if self._thread is not None:
+                self._inbox.put(None)
+                self._thread.join(self.file.lock_timeout)
+                has_ended = not self._thread.is_alive()
+                self._thread = None
+                if has_ended and not self._inbox.empty():  # handed in behind the None
+                    self._start()
         self.file.close()
         if self._owner is not None:
             self._owner.drop()
             self._owner = None
 
     def after_fork(self) -> None:
-        self.file.after_fork()
+        for promise in self.promises.values():
+            promise.leave()
         self._begin_anew()
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, SecretStr
 
 from miniasgi.queue import Queue
 from miniasgi.queue.arguments import Signature, encode_result
@@ -47,6 +47,47 @@ def everything(
 def returned(func: Any, *args: Any, **kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
     signature = Signature(func, bound=False)
     return signature.decode(signature.encode(args, kwargs))
+
+
+class Base(BaseModel):
+    a: int
+
+
+class Derived(Base):
+    b: int = 0
+
+
+class Renamed(BaseModel):
+    a: int = Field(serialization_alias="wasA")
+
+
+class Left(BaseModel):
+    a: int = Field(0, exclude=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (SecretStr, SecretStr("hunter2")),
+        (Base, Derived(a=1, b=2)),
+        (list[Base], [Derived(a=1, b=2)]),
+        (Renamed, Renamed(a=1)),
+        (Left, Left(a=1)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_would_come_back_changed_is_refused(kind: Any, value: Any) -> None:
+    def give(one: kind) -> None: ...
+
+    with pytest.raises(TypeError, match="argument 'one' of give"):
+        Signature(give, bound=False).encode((value,), {})
+
+
+def test_a_missing_keyword_is_found_at_the_call() -> None:
+    def send(to: str, subject: str = "hi", *, template: str) -> None: ...
+
+    with pytest.raises(TypeError, match="missing a required argument: 'template'"):
+        Signature(send, bound=False).encode(("a", "b"), {})
 
 
 def test_dataclasses_models_and_moments_come_back_by_annotation() -> None:

@@ -188,6 +188,7 @@ def test_a_module_and_its_queue_say_where_too(
         (["worker", "no_such_module:queue"], "No module named 'no_such_module'"),
         (["status", "redis://localhost"], "broker 'redis://localhost' is no file: sqlite"),
         (["worker", "sqlite:///x.db"], "'sqlite:///x.db' should be module:queue"),
+        (["worker", "..x:queue"], "..x cannot be imported: TypeError"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(

@@ -3,6 +3,10 @@
 import asyncio
 import os
 import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -10,7 +14,7 @@ import pytest
 
 from miniasgi.queue import JobFailed, Queue, store
 from miniasgi.queue.owners import Owner, is_alive, living
-from tests.queue.processes import Process, worker
+from tests.queue.processes import ROOT, Process, worker
 
 pytestmark = pytest.mark.anyio
 _OWNER = """
@@ -80,6 +84,66 @@ def test_a_forked_child_does_not_keep_its_dead_parent_alive(tmp_path: Path) -> N
             os.kill(child, 0)  # it lives
         finally:
             os.kill(child, signal.SIGKILL)
+
+
+def test_what_a_forked_child_acknowledges_is_there_though_its_parent_is_gone(
+    tmp_path: Path,
+) -> None:
+    code = """
+        import os, signal, subprocess, sys, time
+        from miniasgi.queue import Queue
+        queue = Queue("q", "sqlite:///jobs.db")
+        note = queue.task(name="note")(lambda n: None)
+        note.delay(1)
+        parent = os.getpid()
+        if os.fork():
+            os._exit(0)
+        while os.getppid() == parent:
+            time.sleep(0.001)
+        note.delay(2)
+        subprocess.run([sys.executable, "-m", "miniasgi", "status", "jobs.db"], check=True)
+        note.delay(3)
+        note.delay(4)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+
+    subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+
+    with sqlite3.connect(tmp_path / "jobs.db") as db:
+        assert db.execute("select count(*) from miniasgi_job").fetchone() == (4,)
+        assert db.execute("pragma integrity_check").fetchone() == ("ok",)
+    db.close()
+
+
+def test_a_child_that_was_forked_while_the_file_was_locked_refuses_to_use_it(
+    tmp_path: Path,
+) -> None:
+    code = """
+        import fcntl, os
+        from miniasgi.queue import Queue, QueueUnavailable
+        queue = Queue("q", "sqlite:///jobs.db", lock_timeout=0.1)
+        note = queue.task(name="note")(lambda n: None)
+        note.delay(1)
+        held = os.open("jobs.db-lock", os.O_RDWR)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if (child := os.fork()) == 0:
+            os.close(held)
+            try:
+                note.delay(2)
+            except QueueUnavailable as exc:
+                print(exc, flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(held)
+        print(note.delay(3).state, flush=True)
+    """
+    with Process(code, tmp_path) as process:
+        lines = [process.line(), process.line()]
+
+    assert "was in use when this process was forked from another: start it by spawn" in lines[0]
+    assert lines[1] == "PENDING"
 
 
 def test_a_forked_child_uses_the_queue_by_its_own_connection(tmp_path: Path) -> None:

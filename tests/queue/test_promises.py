@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import sqlite3
 from functools import partial
 from pathlib import Path
@@ -472,6 +473,117 @@ def test_a_process_that_ends_with_a_promise_in_hand_ends_and_leaves_it_to_others
         done = other.line()
 
     assert (code_of_exit, done) == (0, "did 7")
+
+
+async def test_a_promise_that_is_revoked_before_the_last_byte_does_not_run(queue: Queue) -> None:
+    runs: list[int] = []
+
+    @queue.task
+    async def note() -> None:
+        runs.append(1)
+
+    async with queue.worker():
+        promise = await note.accept()
+        assert promise.result.revoke()
+        await promise()
+
+    assert (runs, promise.result.state) == ([], "REVOKED")
+
+
+async def test_a_promise_that_runs_in_a_worker_is_cancelled_when_it_is_revoked(
+    queue: Queue,
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    @queue.task
+    async def stay() -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with queue.worker():
+        promise = await stay.accept()
+        await promise()
+        await begun.wait()
+        assert promise.result.revoke()
+        await ended.wait()
+
+    assert promise.result.state == "REVOKED"
+
+
+async def test_a_promise_whose_code_cancels_itself_is_a_failure_and_the_next_one_runs(
+    queue: Queue,
+) -> None:
+    @queue.task
+    async def cancels_itself() -> None:
+        other = asyncio.create_task(asyncio.Event().wait())
+        await asyncio.sleep(0)
+        other.cancel()
+        await other
+
+    @queue.task
+    async def next_one() -> str:
+        return "ran"
+
+    background = BackgroundTasks()
+    results = [background.add_task(cancels_itself), background.add_task(next_one)]
+    await respond(background, [])
+
+    assert [(one.state, one.row["error"]) for one in results] == [
+        ("FAILURE", "CancelledError: "),
+        ("SUCCESS", None),
+    ]
+
+
+async def test_a_child_of_a_fork_does_not_let_go_what_its_parent_has_promised(
+    queue: Queue,
+) -> None:
+    @queue.task
+    async def note() -> None: ...
+
+    promise = await note.accept()
+    if (child := os.fork()) == 0:
+        os._exit(promise._take())
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    await promise()
+    assert (promise.result.state, promise.result.row["attempt"]) == ("SUCCESS", 1)
+
+
+async def test_a_transaction_after_a_promise_or_on_another_file_settles_nothing(
+    queue: Queue, tmp_path: Path
+) -> None:
+    other = Queue("other", f"sqlite:///{tmp_path}/other.db")
+
+    def write(db: sqlite3.Connection) -> None:
+        db.execute("create table if not exists mine (n integer)")
+        db.execute("insert into mine values (1)")
+
+    @queue.task
+    async def elsewhere() -> str:
+        with other.transaction() as db:
+            write(db)
+        return "written"
+
+    @queue.task
+    async def nothing() -> None: ...
+
+    def after() -> None:
+        with queue.transaction() as db:
+            write(db)
+
+    background = BackgroundTasks()
+    written = background.add_task(elsewhere)
+    background.add_task(nothing)
+    background.add_task(after)
+    await respond(background, [])
+
+    assert (written.state, written.result) == ("SUCCESS", "written")
+    for file in (queue, other):
+        assert file.writer.read(lambda db: db.execute("select n from mine").fetchone()[0]) == 1
+    other.close()
 
 
 async def test_kill_minus_9_between_answer_and_work_loses_nothing(tmp_path: Path) -> None:

@@ -109,6 +109,17 @@ def test_ids_are_uuids_of_version_7_ordered_by_time() -> None:
     assert {UUID(id).version for id in ids} == {7}
 
 
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e18])
+def test_a_countdown_without_a_date_is_refused(seconds: float, queue: Queue) -> None:
+    with pytest.raises(ValueError, match="seconds are no time to wait"):
+        queue.task(lambda: None).options(countdown=seconds).delay()
+
+
+def test_a_task_id_is_text(queue: Queue) -> None:
+    with pytest.raises(TypeError, match="task_id 42 is no text"):
+        queue.task(lambda: None).options(task_id=42).delay()
+
+
 def test_no_two_threads_make_the_same_id() -> None:
     with ThreadPoolExecutor(8) as threads:
         parts = threads.map(lambda _: [new_id(0.0) for _ in range(2_000)], range(8))

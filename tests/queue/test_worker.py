@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,51 @@ async def test_a_failing_task_is_retried_with_backoff_until_it_succeeds(queue: Q
         value = await (await flaky.adelay()).aget(5)
 
     assert (value, attempts) == ("done", [(1, 0), (2, 1), (3, 2)])
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Closes:
+    def close(self) -> None:
+        raise AssertionError("it is the task's own to close")
+
+
+@pytest.mark.parametrize(
+    ("ending", "error"),
+    [
+        (Unspeakable(), "Unspeakable: its __str__ raised RuntimeError('no words')"),
+        (asyncio.CancelledError(), "CancelledError: "),
+        (GeneratorExit(), "GeneratorExit: "),
+        (Closes(), "TypeError: the result of end: Closes is not JSON"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+async def test_however_a_def_task_ends_its_slot_is_free_again(
+    ending: Any, error: str, queue: Queue
+) -> None:
+    @queue.task
+    def end() -> Any:
+        if isinstance(ending, BaseException):
+            raise ending
+        return ending
+
+    @queue.task
+    def after() -> str:
+        return "done"
+
+    async with queue.worker(concurrency=1):
+        first = await end.adelay()
+        assert await (await after.adelay()).aget(5) == "done"
+
+    assert first.state == "FAILURE" and first.row["error"] == error
+
+
+def test_a_countdown_of_a_retry_is_seconds() -> None:
+    with pytest.raises(TypeError, match="a countdown is seconds, not"):
+        Retry(countdown=timedelta(seconds=1))  # type: ignore[arg-type]
 
 
 async def test_a_failure_that_a_person_retries_is_remembered(queue: Queue) -> None:

@@ -539,6 +539,56 @@ async def test_it_is_logged_again_when_the_last_worker_has_gone(
     assert told == [1, 1, 2, 2]
 
 
+async def test_who_awaits_a_commit_while_the_queue_is_closed_is_not_left_waiting(
+    queue: Queue,
+) -> None:
+    noop = noop_of(queue)
+    await noop.adelay(0)
+
+    async def produce() -> None:
+        for number in range(200):
+            await noop.adelay(number)
+
+    producing = asyncio.gather(*(produce() for _ in range(4)))
+    while not producing.done():
+        await asyncio.to_thread(queue.close)
+
+    await producing
+    assert queue.writer.read(store.counts)[0]["ready"] == 801
+
+
+def test_inside_a_transaction_its_own_file_can_be_read_but_not_opened_again(queue: Queue) -> None:
+    noop = noop_of(queue)
+
+    with queue.transaction():
+        state = noop.delay(1).state
+        with pytest.raises(RuntimeError, match="a transaction is open here already"):
+            queue.transaction().__enter__()
+
+    assert state == "UNKNOWN"  # it is not committed yet
+    assert queue.writer.read(store.counts)[0]["ready"] == 1
+
+
+def test_a_checkpoint_that_fails_does_not_shorten_the_next_wait(queue: Queue) -> None:
+    noop_of(queue).delay(0)
+    file = queue.writer.file
+    db = file.open()
+
+    class Full:
+        total_changes = 1 << 30
+
+        def execute(self, sql: str) -> sqlite3.Cursor:
+            if "wal_checkpoint" in sql:
+                raise sqlite3.OperationalError("database or disk is full")
+            return db.execute(sql)
+
+    file._db = Full()  # type: ignore[assignment]
+    file._checkpoint()
+    file._db = db
+
+    assert db.execute("pragma busy_timeout").fetchone()[0] == 5_000
+
+
 def test_a_strangers_lock_is_waited_for_as_long_as_one_of_ours(file: Path) -> None:
     queue = Queue("mail", f"sqlite:///{file}", lock_timeout=0.2)
     noop = noop_of(queue)
