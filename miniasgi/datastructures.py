@@ -143,6 +143,8 @@ class URL(str):
             is_usual = port in (None, {"http": 80, "https": 443}.get(scheme))
             netloc = host if is_usual else f"{host}:{port}"
         path = quote(scope["path"], safe=_SAFE)
+        if path and not path.startswith("/"):  # "*", or a URL: it must not reach into the authority
+            path = f"/{path}"
         query = quote(scope.get("query_string", b""), safe=_SAFE + "?%[]")  # is quoted already
         return cls(f"{scheme}://{netloc}{path}" + (query and f"?{query}"))
 

@@ -38,11 +38,22 @@ def responder(
         raise TypeError(
             f"{endpoint.__qualname__} yields: return a StreamingResponse of what it yields"
         )
+    if _is_asgi(endpoint):
+        # Left out: ASGI applications as endpoints (Starlette: Route, HTTPEndpoint). Mount them.
+        raise TypeError(
+            f"{endpoint!r} is an ASGI application: mount it, or return it from an endpoint"
+        )
     if status_code is not None or not _takes_request_alone(endpoint, path_params):
         from miniasgi.plans import typed  # on use: pydantic
 
         return typed(endpoint, path_params, status_code or 200)
     return endpoint if is_async_callable(endpoint) else partial(call, endpoint)
+
+
+def _is_asgi(endpoint: Endpoint) -> bool:
+    from inspect import signature
+
+    return list(signature(endpoint).parameters) == ["scope", "receive", "send"]
 
 
 def _takes_request_alone(endpoint: Endpoint, path_params: Collection[str]) -> bool:
@@ -56,5 +67,6 @@ def _takes_request_alone(endpoint: Endpoint, path_params: Collection[str]) -> bo
         return False
     annotation = wanted[0].annotation
     said = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    said = said.partition("[")[0].rpartition(".")[2]
     is_model = hasattr(annotation, "__pydantic_core_schema__")
-    return said.rpartition(".")[2] in ("_empty", "Any", "Request") and not is_model
+    return said in ("_empty", "Any", "Request") and not is_model

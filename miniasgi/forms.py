@@ -16,6 +16,7 @@ from miniasgi.exceptions import HTTPException
 
 # Left out: uploads on disk (Starlette: UploadFile). A form is in memory, below max_body_size; read
 # what is larger with request.stream().
+# Left out: `async with request.form()`, `max_files`, `UploadFile.headers` (Starlette: FormData).
 
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
@@ -23,10 +24,10 @@ URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-dat
 class UploadFile:
     """An uploaded file, in memory; ``size`` in bytes, the rest is what the client said."""
 
-    def __init__(self, part: Any) -> None:
+    def __init__(self, part: Any, charset: str) -> None:
         self.file: BytesIO = part.file_object
         self.size: int = part.size
-        self.filename = _decode(part.file_name)
+        self.filename = _decode(part.file_name, charset)
         self.content_type: str | None = part.content_type
         self.file.seek(0)
 
@@ -36,9 +37,15 @@ class UploadFile:
     async def seek(self, offset: int) -> None:
         self.file.seek(offset)
 
+    async def close(self) -> None:
+        self.file.close()
+
 
 class FormData(MultiDict[str | UploadFile]):
     """A form's fields by name: text, or `UploadFile`."""
+
+    async def close(self) -> None:
+        """Starlette's, which has files to close: here is nothing to do."""
 
 
 def parse_form(content_type: str, body: bytes, max_fields: int) -> FormData:
@@ -68,10 +75,15 @@ def _parts(content_type: str, body: bytes, max_fields: int) -> list[tuple[str, s
     def add(part: Any) -> None:
         if len(items) == max_fields:
             raise ValueError(f"more than {max_fields} fields")
-        value = UploadFile(part) if hasattr(part, "file_object") else _decode(part.value)
-        items.append((_decode(part.field_name), value))
+        is_file = hasattr(part, "file_object")
+        value = UploadFile(part, charset) if is_file else _decode(part.value, charset)
+        items.append((_decode(part.field_name, charset), value))
 
-    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    options = parse_options_header(content_type)[1]
+    boundary, charset = (
+        options.get(b"boundary"),
+        options.get(b"charset", b"utf-8").decode("latin-1"),
+    )
     in_memory = {"MAX_MEMORY_FILE_SIZE": float("inf")}
     parser = FormParser(MULTIPART, add, add, None, boundary, None, in_memory)
     parser.write(body)
@@ -79,5 +91,8 @@ def _parts(content_type: str, body: bytes, max_fields: int) -> list[tuple[str, s
     return items
 
 
-def _decode(raw: bytes | None) -> str:
-    return (raw or b"").decode("utf-8", "replace")
+def _decode(raw: bytes | None, charset: str) -> str:
+    try:
+        return (raw or b"").decode(charset, "replace")
+    except (LookupError, ValueError):  # there is no such charset
+        return (raw or b"").decode("utf-8", "replace")

@@ -22,6 +22,8 @@ from miniasgi.types import Message, Receive, Scope
 #: The most that `Request.body`, ``json`` and ``form`` read, in bytes, if nobody says otherwise.
 MAX_BODY_SIZE = 64 * 1024 * 1024
 
+MAX_EARLY = 64 * 1024
+
 _decode_json = json.JSONDecoder().decode  # built once: json.loads looks at its arguments each time
 
 
@@ -161,11 +163,12 @@ class Request(Mapping[str, Any]):
     async def is_disconnected(self) -> bool:
         """Has the client left? True as well once the response is complete: then nobody listens.
 
-        False as long as an upload in several chunks is unread: its chunks come first.
+        False as long as more than 64 KiB of an upload are unread: its chunks come first.
         """
         reader = self._body()
         # What was taken early is kept, so it must stay small: not the body of a long upload.
-        may_take = not (reader.early and reader.early[-1].get("more_body"))
+        taken = sum(len(message.get("body", b"")) for message in reader.early)
+        may_take = taken <= MAX_EARLY and len(reader.early) < 16
         if may_take and not reader.is_disconnected:
             import anyio
 

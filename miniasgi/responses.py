@@ -119,9 +119,11 @@ class Response:
         cookie[key].update({n: v for n, v in zip(names, values, strict=True) if v is not None})
         self.headers.append("set-cookie", cookie.output(header="").strip())
 
-    def delete_cookie(self, key: str, **options: Any) -> None:
+    def delete_cookie(
+        self, key: str, path: str = "/", domain: str | None = None, **options: Any
+    ) -> None:
         """Let it expire. ``options`` as for `set_cookie`: path and domain must be the cookie's."""
-        self.set_cookie(key, max_age=0, expires=0, **options)
+        self.set_cookie(key, "", 0, 0, path, domain, **options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept, send, then run.
@@ -310,5 +312,7 @@ async def _until_disconnect(
             await work(send)
             group.cancel_scope.cancel()
     except ExceptionGroup as wrapped:
-        [*_, failure] = wrapped.exceptions
+        # If it failed in the turn in which the client left, it is a failure.
+        failures = [one for one in wrapped.exceptions if not isinstance(one, ClientDisconnect)]
+        failure = (failures or wrapped.exceptions)[-1]
         raise failure from failure.__cause__

@@ -507,8 +507,8 @@ async def test_a_multipart_form_is_read_as_starlettes():
                 (file.filename, file.content_type, file.size, await file.read()),
             ]
         )
-        if lib is STARLETTE:
-            await form.close()
+        await file.close()
+        await form.close()
 
     assert answers[1] == answers[0]
 

@@ -3,12 +3,15 @@
 import asyncio
 import subprocess
 import sys
+from contextlib import asynccontextmanager
 from unittest.mock import Mock
 
 import anyio
 import anyio.lowlevel
 import pytest
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse as StarletteText
+from starlette.routing import Route as StarletteRoute
 
 from miniasgi import (
     BackgroundTask,
@@ -18,6 +21,7 @@ from miniasgi import (
     Middleware,
     MiniASGI,
     Mount,
+    PlainTextResponse,
     Request,
     Response,
     Route,
@@ -25,6 +29,7 @@ from miniasgi import (
     StreamingResponse,
 )
 from miniasgi.concurrency import threads_here
+from miniasgi.testing import Client
 from tests.asgi import PATIENCE, body_of, call, headers_of, http, receiving, request, sending, serve
 
 pytestmark = pytest.mark.anyio
@@ -464,3 +469,161 @@ async def test_a_last_resort_reads_the_body_that_a_middleware_has_passed_on():
         await app(http("/", "POST"), receiving(request(b"abc")), send)
 
     assert body_of(messages) == b"got abc"
+
+
+# What a port from Starlette ran into
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("@evil.example/x", "http://good.example/@evil.example/x"),
+        ("*", "http://good.example/*"),
+        ("http://other.example/x", "http://good.example/http://other.example/x"),
+        ("", "http://good.example"),
+    ],
+)
+async def test_no_path_reaches_into_the_authority_of_the_url(path, url):
+    asked = Request(http(path, headers=[(b"host", b"good.example")]))
+
+    assert (str(asked.url), asked.url.hostname) == (url, "good.example")
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_long_poll_under_the_test_client_sees_the_client_leave(backend):
+    async def long_poll(request):
+        while not await request.is_disconnected():
+            await anyio.lowlevel.checkpoint()
+        return PlainTextResponse("nobody is there")
+
+    async def main():
+        seen = []
+        for app in (MiniASGI(routes=[Route("/", long_poll)]), STARLETTE_POLL):
+            async with Client(app, raise_background=False) as client:
+                reply = await client.get("/", disconnect="request")
+                await reply.finished()
+                seen.append(reply.events[-1])
+        return seen
+
+    assert anyio.run(main, backend=backend) == ["app returned"] * 2
+
+
+async def _starlette_poll(request):
+    while not await request.is_disconnected():
+        await anyio.lowlevel.checkpoint()
+    return StarletteText("nobody is there")
+
+
+STARLETTE_POLL = Starlette(routes=[StarletteRoute("/", _starlette_poll)])
+
+
+async def test_a_stream_that_fails_as_the_client_leaves_is_a_failure():
+    order, gone = [], anyio.Event()
+
+    async def chunks():
+        await gone.wait()
+        raise ValueError("disk failed")
+        yield b""
+
+    async def receive():
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    response = StreamingResponse(chunks(), background=Promise(order))
+    scope = http() | {"asgi": {"spec_version": "2.3"}}
+    async with anyio.create_task_group() as group:
+
+        @group.start_soon
+        async def leave():
+            await anyio.wait_all_tasks_blocked()
+            gone.set()
+
+        with pytest.raises(ValueError, match="disk failed"):
+            await response(scope, receive, sending([]))
+
+    assert order == ["promise accepted", "promise abandoned"]
+
+
+@pytest.mark.parametrize("path", ["/api/sub/x", "/sub/x"], ids=["whole", "without the prefix"])
+async def test_a_mount_keeps_the_prefix_of_the_proxy_in_front(path):
+    seen = []
+
+    async def inner(scope, receive, send):
+        seen.append((scope["root_path"], scope["path"]))
+        await PlainTextResponse("")(scope, receive, send)
+
+    app = MiniASGI(routes=[Mount("/sub", inner)])
+    await call(app, http(path) | {"root_path": "/api"})
+
+    assert seen == [("/api/sub", "/api/sub/x")]
+
+
+async def test_a_shutdown_that_fails_does_not_hide_a_task_that_failed():
+    async def fail():
+        raise KeyError("the task")
+
+    async def home(request):
+        return PlainTextResponse("", background=BackgroundTask(fail))
+
+    @asynccontextmanager
+    async def lifespan(app):
+        yield
+        raise RuntimeError("the pool")
+
+    with pytest.raises(RuntimeError, match="the pool") as caught:
+        async with Client(MiniASGI(routes=[Route("/", home)], lifespan=lifespan)) as client:
+            await client.get("/")
+
+    assert caught.value.__notes__ == ["and an application had raised KeyError('the task')"]
+
+
+async def test_an_asgi_application_is_no_endpoint_and_the_error_says_what_to_do():
+    async def app(scope, receive, send): ...
+
+    with pytest.raises(TypeError, match="is an ASGI application: mount it"):
+        Route("/", app)
+
+
+async def test_the_answer_of_a_mounted_application_to_an_error_is_not_taken_for_its_end():
+    async def boom(request):
+        raise ValueError("before any byte")
+
+    app = MiniASGI(routes=[Mount("/sub", MiniASGI(routes=[Route("/boom", boom)]))])
+    sent = []
+
+    with pytest.raises(ValueError, match="before any byte"):
+        await app(http("/sub/boom"), receiving(), sending(sent))
+
+    assert sent[0] == "start 500"
+
+
+async def test_a_failing_task_after_a_file_that_the_server_sends_is_contained(caplog):
+    async def theirs(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.pathsend", "path": "/etc/hostname"})
+        raise ValueError("the task")
+
+    await call(MiniASGI(routes=[Mount("/", theirs)]))
+
+    assert "an exception after the response" in caplog.text
+
+
+async def test_a_form_says_its_charset_and_an_unknown_one_is_utf_8():
+    body = b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n%b\r\n--B--\r\n'
+    found = []
+    for charset, text in (("latin-1", b"\xfc"), ("utf-8", b"\xc3\xbc"), ("nonsense", b"\xc3\xbc")):
+        kind = f"multipart/form-data; boundary=B; charset={charset}".encode()
+        asked = Request(
+            http("/", "POST", headers=[(b"content-type", kind)]), receiving(request(body % text))
+        )
+        found.append((await asked.form())["a"])
+
+    assert found == ["ü"] * 3
+
+
+async def test_a_cookie_is_deleted_by_path_and_domain_in_their_places():
+    response = PlainTextResponse("")
+    response.delete_cookie("a", "/x", "example.org")
+
+    assert "Path=/x" in response.headers["set-cookie"]
+    assert "Domain=example.org" in response.headers["set-cookie"]

@@ -132,18 +132,29 @@ async def test_asking_takes_nothing_away_from_the_body():
     assert (answers, await asked.body()) == ([False] * 5, b"one two")
 
 
-async def test_asking_does_not_take_a_long_body_into_memory():
+async def test_a_client_that_leaves_is_seen_behind_a_body_in_several_messages():
+    # As hypercorn sends every body: a last message that is empty.
+    asked = request_with(request(b"hello", True), request(), DISCONNECT)
+
+    answers = [await asked.is_disconnected() for _ in range(3)]
+
+    assert answers == [False, False, True]
+    assert await asked.body() == b"hello"
+
+
+@pytest.mark.parametrize(("chunk", "messages"), [(b"x" * 40_000, 2), (b"x", 16)])
+async def test_asking_does_not_take_a_long_body_into_memory(chunk, messages):
     taken = []
 
     async def receive():
         taken.append("message")
-        return request(b"x", more_body=True)
+        return request(chunk, more_body=True)
 
     asked = Request(http(), receive)
     for _ in range(100):
         await asked.is_disconnected()
 
-    assert len(taken) == 1
+    assert len(taken) == messages
 
 
 async def test_asking_waits_for_nothing():

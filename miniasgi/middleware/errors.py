@@ -26,6 +26,8 @@ from miniasgi.types import ASGIApp, Message, Receive, Scope, Send
 Handler: TypeAlias = Callable[[Request, Any], Any]
 #: Handlers by status code or exception class.
 Handlers: TypeAlias = Mapping[Any, Handler]
+#: What is noted on an exception whose answer is the 500 that was sent.
+ANSWERED = "it was answered with 500"
 
 
 async def response_to(exc: Exception, request: Request, handlers: Handlers) -> Any:
@@ -102,6 +104,7 @@ class ErrorMiddleware:
             if self.last_resort:
                 response = await response_to(unanswered, request, {Exception: self.last_resort})
                 await self._guarded(response)(scope, receive, send)
+                unanswered.add_note(ANSWERED)
             raise
         await self._guarded(response)(scope, receive, send)
 
@@ -111,13 +114,14 @@ class ErrorMiddleware:
 
 
 def _is_complete(last: Message | None) -> bool:
-    return last is not None and last["type"] == "http.response.body" and not last.get("more_body")
+    kinds = ("http.response.body", "http.response.pathsend")
+    return last is not None and last["type"] in kinds and not last.get("more_body")
 
 
 def _contain(exc: Exception, scope: Scope) -> None:
     notes = getattr(exc, "__notes__", ())
-    if scope.get("miniasgi.raise_background") or NOT_SENT in notes:
-        raise exc  # NOT_SENT: it was the last message itself that failed
+    if scope.get("miniasgi.raise_background") or NOT_SENT in notes or ANSWERED in notes:
+        raise exc  # the last message itself failed, or it is the answer to this very exception
     where = "; ".join(notes) or "in an application that is not ours"
     _logger().error("an exception after the response, %s: %r", where, exc, exc_info=exc)
 

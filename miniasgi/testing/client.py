@@ -95,13 +95,21 @@ class Client:
             finally:
                 self._calls = None
                 if self.lifespan:
-                    await lifespan.shutdown()
+                    await self._shut_down(lifespan)
             outside.cancel_scope.cancel()  # an application may forget to return
         failures = self._unseen()
         if len(failures) > 1:
             raise ExceptionGroup("applications failed after their responses", failures)
         if failures:
             raise failures[0]
+
+    async def _shut_down(self, lifespan: "_Lifespan") -> None:
+        try:
+            await lifespan.shutdown()
+        except Exception as exc:
+            for failure in self._unseen():
+                exc.add_note(f"and an application had raised {failure!r}")
+            raise
 
     def _unseen(self) -> list[Exception]:
         if not self.raise_background:

@@ -178,7 +178,8 @@ class Reply:
         if not (self.is_left or self._gone.is_set()):
             with suppress(anyio.EndOfStream):
                 return await self._requests.receive()
-        await self._gone.wait()
+        if not self.is_left:  # else at once, as on uvicorn: who asks in passing cannot wait
+            await self._gone.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:

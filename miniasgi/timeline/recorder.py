@@ -128,6 +128,8 @@ class TimelineMiddleware:
             else:
                 note(kind)
                 await send(message)
+                if kind == "response.pathsend":  # the server sends the file, and that is all
+                    note("response.end")
 
         call = f"{scope['method']} {scope['path']}"
         note("app.start", call)
