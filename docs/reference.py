@@ -39,6 +39,11 @@ MESSAGES = {
         "A piece of the answer. The first without `more_body` is the last: what an application "
         "does after it is background work.",
     ),
+    "http.response.pathsend": (
+        "application",
+        '{"type": "http.response.pathsend", "path": "/srv/file"}',
+        "An extension: the server sends the file. Only what is mounted may send it, ours does not.",
+    ),
     "lifespan.startup": (
         "server",
         '{"type": "lifespan.startup"}',

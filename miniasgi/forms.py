@@ -16,7 +16,7 @@ from miniasgi.exceptions import HTTPException
 
 # Left out: uploads on disk (Starlette: UploadFile). A form is in memory, below max_body_size; read
 # what is larger with request.stream().
-# Left out: `async with request.form()`, `max_files`, `UploadFile.headers` (Starlette: FormData).
+# Left out: a form as a context manager, a limit of files, headers of a file (Starlette: Request).
 
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
