@@ -281,15 +281,15 @@ MUTANTS = [
     Mutant(
         "half a response is taken for a whole one",
         "middleware/errors.py",
-        'last["type"] == "http.response.body" and not last.get("more_body")',
-        'last["type"] == "http.response.body"',
+        'last["type"] in kinds and not last.get("more_body")',
+        'last["type"] in kinds',
         "test_middleware.py::test_an_error_in_mid_stream_is_raised_on_and_nothing_more_is_sent",
     ),
     Mutant(
         "a tester cannot have the task's error",
         "middleware/errors.py",
-        'if scope.get("miniasgi.raise_background") or NOT_SENT in notes:',
-        "if NOT_SENT in notes:",
+        'if scope.get("miniasgi.raise_background") or NOT_SENT in notes or ANSWERED in notes:',
+        "if NOT_SENT in notes or ANSWERED in notes:",
         "test_order.py::test_a_failing_task_is_raised_on_if_the_caller_asks_for_it",
     ),
     Mutant(
@@ -451,6 +451,20 @@ MUTANTS = [
             raise
 """,
         f"{ENDPOINTS}exits_run_when_accept_fails_and_the_client_gets_the_error",
+    ),
+    Mutant(
+        "a lone parameter is the request, whatever stands in for it",
+        "endpoints.py",
+        "if wanted[0].default is not wanted[0].empty:",
+        "if False:",
+        f"{ENDPOINTS}a_dependency_is_called_though_it_is_the_only_parameter",
+    ),
+    Mutant(
+        "the shield of an exit stands inside what it closes",
+        "dependencies.py",
+        "if is_cancelled or not is_async else nullcontext()",
+        "if True else nullcontext()",
+        f"{ENDPOINTS}a_dependency_may_yield_inside_a_cancel_scope_of_its_own",
     ),
     Mutant(
         "an exit is struck by the cancel of its request",

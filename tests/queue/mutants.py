@@ -115,6 +115,22 @@ MUTANTS = [
         ["test_owners.py::test_a_forked_child_does_not_keep_its_dead_parent_alive"],
     ),
     Mutant(
+        "leave the file open while the process forks",
+        "miniasgi/queue/files.py",
+        "    before=_before_fork,\n",
+        "",
+        [
+            "test_owners.py::test_what_a_forked_child_acknowledges_is_there_though_its_parent_is_gone"
+        ],
+    ),
+    Mutant(
+        "run what was revoked before the last byte",
+        PROMISES,
+        "elif job.id in self._writer.read(store.revoking, str(job.owner)):",
+        "elif False:",
+        ["test_promises.py::test_a_promise_that_is_revoked_before_the_last_byte_does_not_run"],
+    ),
+    Mutant(
         "count no crashes",
         STORE,
         "owner = null, crashes = crashes + 1,",

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from miniasgi.background import BackgroundTasks
 from miniasgi.events import listening
-from miniasgi.queue import Queue, QueueUnavailable, store
+from miniasgi.queue import JobFailed, Queue, QueueUnavailable, store
 from miniasgi.queue.owners import is_alive
 from tests.queue.processes import Process, worker
 
@@ -486,6 +486,8 @@ async def test_a_promise_that_is_revoked_before_the_last_byte_does_not_run(queue
         promise = await note.accept()
         assert promise.result.revoke()
         await promise()
+        with pytest.raises(JobFailed, match="revoked"):
+            await promise.result.aget(5)
 
     assert (runs, promise.result.state) == ([], "REVOKED")
 
