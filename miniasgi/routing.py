@@ -165,9 +165,8 @@ class Mount(BaseRoute):
     def enter(self, scope: Scope, params: dict[str, Any]) -> None:
         root_path = scope.get("root_path", "")
         if root_path and _below_root(root_path, scope["path"]) == scope["path"]:
-            scope["path"] = (
-                root_path.rstrip("/") + scope["path"]
-            )  # whole again: not every server's is
+            # Whole again: not every server gives it so.
+            scope["path"] = root_path.rstrip("/") + scope["path"]
         scope["root_path"] = scope["path"][: -len(params.pop("path")) - 1]
         super().enter(scope, params)
 
