@@ -89,8 +89,7 @@ class Client:
                 async with task_group() as self._calls:
                     yield
             except BaseException as exc:
-                for failure in self._unseen():
-                    exc.add_note(f"and an application had raised {failure!r}")
+                self._note_unseen(exc)
                 raise
             finally:
                 self._calls = None
@@ -107,9 +106,12 @@ class Client:
         try:
             await lifespan.shutdown()
         except Exception as exc:
-            for failure in self._unseen():
-                exc.add_note(f"and an application had raised {failure!r}")
+            self._note_unseen(exc)
             raise
+
+    def _note_unseen(self, exc: BaseException) -> None:
+        for failure in self._unseen():
+            exc.add_note(f"and an application had raised {failure!r}")
 
     def _unseen(self) -> list[Exception]:
         if not self.raise_background:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from opentelemetry import trace
@@ -11,14 +12,24 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from miniasgi.queue import JobFailed, Queue
 
+Collecting = tuple[TracerProvider, InMemorySpanExporter]
 
-@pytest.mark.anyio
-async def test_each_attempt_is_a_span_linked_to_the_request_that_promised_it(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
+
+@pytest.fixture
+def collecting() -> Iterator[Collecting]:
+    """A provider, and where its spans are found."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield provider, exporter
+    provider.shutdown()
+
+
+@pytest.mark.anyio
+async def test_each_attempt_is_a_span_linked_to_the_request_that_promised_it(
+    queue: Queue, collecting: Collecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider, exporter = collecting
     monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
 
     @queue.task(max_retries=1, retry_backoff=0.01)
@@ -38,7 +49,6 @@ async def test_each_attempt_is_a_span_linked_to_the_request_that_promised_it(
         assert link.context.span_id == span.parent.span_id == request.get_span_context().span_id
         assert span.context.trace_id == request.get_span_context().trace_id
         assert [event.name for event in span.events] == ["exception"]
-    provider.shutdown()
 
 
 @pytest.mark.anyio
@@ -59,11 +69,9 @@ async def test_where_nobody_collects_spans_none_is_begun(
 
 @pytest.mark.anyio
 async def test_a_job_nobody_traced_is_a_span_where_somebody_collects_them(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
+    queue: Queue, collecting: Collecting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider, exporter = collecting
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
 
@@ -76,7 +84,6 @@ async def test_a_job_nobody_traced_is_a_span_where_somebody_collects_them(
 
     (span,) = exporter.get_finished_spans()
     assert (span.name, span.parent, span.links) == ("process send", None, ())
-    provider.shutdown()
 
 
 def test_without_it_nothing_of_it_is_imported(tmp_path) -> None:
