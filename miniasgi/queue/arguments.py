@@ -12,10 +12,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any, get_args, get_origin, get_type_hints
 
 _NATIVE = frozenset({str, int, bool, type(None)})
-_PLAIN = _NATIVE | {float, list, dict, object, Any}
+_PLAIN = _NATIVE | {float, list, dict, object, Any, inspect.Parameter.empty}
 _IDENTITY: Any = object.__eq__
 _dumps = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one at each call
 
@@ -35,17 +36,30 @@ class Signature:
 
     @cached_property  # on use: an annotation may name what its module defines further down
     def _adapters(self) -> dict[str, Any]:
-        """How to bring back what JSON does not know, by parameter."""
-        adapters, hints = {}, {}
-        with suppress(NameError, TypeError):  # names that exist only for type checkers
-            hints = get_type_hints(self._func, include_extras=True)
-        for name in self._signature.parameters.keys() & hints.keys():
-            if _says_more_than_json(hints[name]):
+        """How to bring back what JSON does not know, by parameter, and by ``*`` and ``**``."""
+        adapters: dict[str, Any] = {}
+        for parameter in self._signature.parameters.values():
+            rest = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}
+            name = rest.get(parameter.kind.name, parameter.name)
+            adapters[name] = None
+            if _says_more_than_json(hint := self._hint(parameter)):
                 from pydantic import PydanticUserError, TypeAdapter
 
                 with suppress(PydanticUserError):  # a class it does not know
-                    adapters[name] = TypeAdapter(hints[name])
+                    adapters[name] = TypeAdapter(hint)
         return adapters
+
+    def _hint(self, parameter: inspect.Parameter) -> Any:
+        # Each by itself: a name that exists only for type checkers spoils no other's.
+        one = SimpleNamespace(__annotations__={"it": parameter.annotation})
+        names = getattr(inspect.unwrap(self._func), "__globals__", {})
+        with suppress(NameError, TypeError):
+            return get_type_hints(one, names, include_extras=True)["it"]
+        return Any
+
+    def _adapter(self, name: str) -> Any:
+        rest = "*" if name.startswith("*") else "**"
+        return self._adapters.get(name if name in self._adapters else rest)
 
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """JSON of both. Raises TypeError: they do not fit the function, or are not JSON."""
@@ -75,7 +89,7 @@ class Signature:
         return self._names[position] if position < len(self._names) else f"*args[{position}]"
 
     def _plain(self, value: Any, name: str) -> Any:
-        adapter = self._adapters.get(name)
+        adapter = self._adapter(name)
         try:
             if adapter is None:
                 return plain(value)
@@ -90,7 +104,7 @@ class Signature:
             raise TypeError(f"argument {name!r} of {self._func.__name__}: {exc}{hint}") from exc
 
     def _back(self, value: Any, name: str) -> Any:
-        adapter = self._adapters.get(name)
+        adapter = self._adapter(name)
         return value if adapter is None else adapter.validate_json(_dumps(value))
 
 
@@ -103,7 +117,7 @@ def _advice(kind: type) -> str:
 
         with suppress(PydanticUserError):
             TypeAdapter(kind)
-            return f"; annotate the parameter with {kind.__name__}"
+            return f"; annotate the parameter with {kind.__name__}, imported at run time"
     return "; pass what it is made of, or make it a dataclass"
 
 

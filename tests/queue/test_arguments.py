@@ -106,6 +106,24 @@ def test_dataclasses_models_and_moments_come_back_by_annotation() -> None:
     assert back == (list(args), {"pair": (1, 2)})
 
 
+def test_what_the_rest_of_the_parameters_take_comes_back_too() -> None:
+    def send(first: str, *ids: UUID, flag: bool = False, **due: date) -> None: ...
+
+    one, two, day = UUID(int=1), UUID(int=2), date(2026, 1, 1)
+
+    back = returned(send, "a", one, two, flag=True, ids=day, due=day)
+
+    assert back == (["a", one, two], {"flag": True, "ids": day, "due": day})
+
+
+def test_a_name_that_only_type_checkers_know_spoils_no_other_parameter() -> None:
+    def send(key: "UUID", note: "OnlyForTypeCheckers") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    assert returned(send, UUID(int=1), "hi") == ([UUID(int=1), "hi"], {})
+    with pytest.raises(TypeError, match="annotate the parameter with date, imported at run time"):
+        returned(send, UUID(int=1), date(2026, 1, 1))
+
+
 def test_none_in_an_optional_stays_none() -> None:
     def f(price: Decimal | None = None) -> None: ...
 
@@ -145,7 +163,11 @@ def mixed(a: Any, b: int = 0) -> None: ...
         ((1,), {"b": {2: 3}}, "argument 'b' of mixed: JSON's keys are strings, not 2$"),
         ((float("nan"),), {}, "argument 'a' of mixed: nan is not JSON"),
         (([{1}],), {}, "argument 'a' of mixed: set is not JSON"),
-        ((datetime(2026, 1, 1),), {}, "datetime is not JSON; annotate the parameter with datetime"),
+        (
+            (datetime(2026, 1, 1),),
+            {},
+            "datetime is not JSON; annotate the parameter with datetime, imported at run time",
+        ),
         ((), {}, r"mixed\(a: Any, b: int = 0\) -> None: missing a required argument: 'a'"),
         ((1,), {"c": 2}, "got an unexpected keyword argument 'c'"),
     ],
