@@ -49,9 +49,11 @@ def monitor(
         from miniasgi.monitor.figures import Figures
         from miniasgi.monitor.site import FileSite
 
-        watchman = Watchman(alarms, Memory(queue.writer.directory / "alarms"))
+        # Who only logs must not take the lock of those who have somebody to tell.
+        memory = Memory(queue.writer.directory / ("alarms" if alarms.on_change else "alarms-log"))
+        watchman = Watchman(alarms, memory)
         watch = Watch(Figures(queue.writer, queue.name).look, watchman)
-        site = FileSite(queue, watch, Access(token), hide_arguments)
+        site = FileSite(queue, watch, Access(token or None), hide_arguments)
     else:
         from miniasgi.monitor.broker import Broker, BrokerSite
 

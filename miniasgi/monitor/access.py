@@ -12,7 +12,7 @@ import hmac
 import secrets
 import time
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from miniasgi.exceptions import HTTPException
 from miniasgi.requests import Request
@@ -58,14 +58,14 @@ class Access:
             COOKIE,
             f"{begin}.{self.sign(f'session {begin}')}",
             max_age=LASTS,
-            path=request.get("root_path") or "/",
+            path=_path(request),
             secure=request["scheme"] == "https",
             httponly=True,
             samesite="strict",
         )
 
     def let_out(self, request: Request, response: Response) -> None:
-        response.delete_cookie(COOKIE, path=request.get("root_path") or "/", samesite="strict")
+        response.delete_cookie(COOKIE, path=_path(request), samesite="strict")
 
     async def form(self, request: Request) -> dict[str, str]:
         """The fields of a form of ours. Raises HTTPException 403 if another site sent it."""
@@ -99,3 +99,8 @@ def must_be_ours(request: Request) -> None:
         site = "same-origin" if urlsplit(origin).netloc == request.headers.get("host") else "cross"
     if site not in (None, "none", "same-origin"):
         raise HTTPException(403, "Another site sent this.")
+
+
+def _path(request: Request) -> str:
+    """Where the monitor is, as browsers write it."""
+    return quote(request.get("root_path", "")) or "/"

@@ -62,9 +62,8 @@ class Actions:
 
     async def revoke(self, fields: Fields) -> int:
         """One job that has not ended: ``id``."""
-        return await self._writer.arun(
-            partial(store.revoke, id=wanted(fields, "id"), now=time.time())
-        )
+        revoke = partial(store.revoke, id=wanted(fields, "id"), now=time.time())
+        return int(await self._writer.arun(revoke))
 
     async def pause(self, fields: Fields) -> int:
         """Workers claim nothing more of ``queue``."""
@@ -81,7 +80,7 @@ class Actions:
         if state not in ENDED:
             raise HTTPException(400, f"Only {', '.join(ENDED)} can be purged.")
         older = fields.get("older") or "0"
-        if not older.isdecimal():
+        if not older.isdecimal() or len(older) > 15:
             raise HTTPException(400, "older is a number of seconds.")
         before = time.time() - int(older)
         delete = partial(store.delete, state=state, before=before, queue=queue, limit=_AT_ONCE)

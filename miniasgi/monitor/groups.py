@@ -72,5 +72,5 @@ class Groups:
 
 def signature(error: str | None) -> str:
     """What errors of one kind have in common: the first line, without its numbers."""
-    first = (error or "").partition("\n")[0][:300]
+    first = "".join((error or "").splitlines()[:1])[:300]  # no \r: a browser sends it as \r\n
     return _NUMBERS.sub("#", first)

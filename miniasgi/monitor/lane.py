@@ -31,7 +31,7 @@ def job(row: Mapping[str, Any] | Row, *, hide: bool) -> dict[str, Any]:
 
 
 def _past(lines: str) -> Iterator[dict[str, Any]]:
-    for line in lines.splitlines():
+    for line in lines.split("\n"):
         with suppress(ValueError):  # the oldest may have been cut off
             yield dict(zip(_PAST, json.loads(line), strict=True))
 

@@ -229,7 +229,7 @@ def page(db: Database, search: Search, columns: tuple[str, ...], limit: int = 50
     values: dict[str, Any] = {"queue": search.queue, "task": search.task}
     if search.after:
         begin, _, seq = search.after.partition("~")
-        values |= {"key": float(begin), "seq": int(seq)}
+        values |= {"key": json.loads(begin), "seq": int(seq)}  # a priority is an int of 64 bits
         some = f"{some} and {following}"
     walked = f"from miniasgi_job where {some} order by {order}"
     matching = ["queue = :queue"]

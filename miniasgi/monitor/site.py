@@ -269,12 +269,14 @@ class FileSite(Site):
         """Some jobs, and where the next are: ``queue, state, task, text, after``."""
         given = {"queue": self.queue} | {k: v for k, v in request.query_params.items() if v}
         search = rows.Search(**{name: given.get(name, "") for name in rows.Search._fields})
+        if len(search.text.encode()) > 10_000:
+            raise HTTPException(400, "text is too long")
         if search.state not in ("", *rows.STATES):
             raise HTTPException(400, f"state is one of: {', '.join(rows.STATES)}")
         columns = ("id", "task", "error") + (() if self.hide else ("arguments",))
         try:
             page = await self._read(lambda db: rows.page(db, search, columns))
-        except ValueError as exc:
+        except (ValueError, OverflowError) as exc:
             raise HTTPException(400, "after is what the page before calls next") from exc
         return {
             "search": search._asdict(),

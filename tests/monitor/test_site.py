@@ -9,7 +9,7 @@ import pytest
 
 from miniasgi import MiniASGI
 from miniasgi.monitor import monitor
-from miniasgi.queue import Queue
+from miniasgi.queue import Queue, store
 from miniasgi.testing import Client
 from tests.monitor.conftest import BEARER, TOKEN, api, page
 
@@ -96,7 +96,7 @@ async def test_a_page_is_followed_by_the_next_until_all_jobs_were_seen_once(
 ) -> None:
     for n in range(120):
         write(f"f{n:03}", "failure", settled_at=float(n // 2))
-        write(f"r{n:03}", "ready", priority=n % 3)
+        write(f"r{n:03}", "ready", priority=2**62 + n % 3)  # somebody takes nanoseconds for it
         write(f"s{n:03}", "scheduled", due_at=float(1000 - n // 2))
     app = monitor(queue)
 
@@ -166,13 +166,25 @@ async def test_a_job_tells_its_attempts_and_draws_them(queue: Queue) -> None:
     ]
 
 
+async def test_an_attempt_is_told_whatever_its_error_is_made_of(queue: Queue, write: Write) -> None:
+    write("odd", "failure", error="a\u2028b\x85c", started_at=1.0, settled_at=2.0, attempt=1)
+    queue.writer.run(store.retry, ["odd"])
+
+    job = (await api(monitor(queue), "/api/jobs/odd"))["job"]
+
+    assert [past["error"] for past in job["past"]] == ["a\u2028b\x85c"]
+
+
 @pytest.mark.parametrize("path", ["/jobs/nobody", "/api/jobs/nobody", "/confirm/sing", "/nowhere"])
 async def test_what_does_not_exist_is_404(queue: Queue, path: str) -> None:
     async with Client(monitor(queue)) as client:
         assert (await client.get(path)).status == 404
 
 
-@pytest.mark.parametrize("query", ["state=odd", "after=x", "after=1~y", "after=1"])
+@pytest.mark.parametrize(
+    "query",
+    ["state=odd", "after=x", "after=1~y", "after=1", f"after=1~{10**20}", f"text={'x' * 50_001}"],
+)
 async def test_a_question_that_makes_no_sense_is_400(queue: Queue, query: str) -> None:
     async with Client(monitor(queue)) as client:
         assert (await client.get(f"/api/jobs?{query}")).status == 400

@@ -15,6 +15,7 @@ from miniasgi.monitor import Alarms, Change, monitor
 from miniasgi.monitor.alarms import Memory, Watchman
 from miniasgi.monitor.watch import Watch
 from miniasgi.queue import Queue
+from tests.monitor.conftest import api
 
 
 @dataclass
@@ -129,6 +130,27 @@ async def test_with_the_queues_lifespan_a_mounted_monitor_watches(queue: Queue) 
         await anyio.to_thread.run_sync(rang.wait, 20)
 
     assert rang.is_set()
+
+
+@pytest.mark.anyio
+async def test_a_monitor_that_has_nobody_to_tell_keeps_nobody_else_from_telling(
+    queue: Queue,
+) -> None:
+    told: list[Change] = []
+    rang = threading.Event()
+
+    def tell(change: Change) -> None:
+        told.append(change)
+        rang.set()
+
+    only_shows = monitor(queue, alarms=Alarms(-1, None, None, patience=0.0))
+    tells = monitor(queue, alarms=Alarms(-1, None, None, patience=0.0, on_change=tell))
+
+    shown = [(await api(app, "/api/overview"))["alarms"] for app in (only_shows, tells)]
+    await anyio.to_thread.run_sync(rang.wait, 20)
+
+    assert [[alarm["state"] for alarm in alarms] for alarms in shown] == [["firing"], ["firing"]]
+    assert [change[:2] for change in told] == [("backlog", "firing")]
 
 
 def test_a_watch_outlives_a_look_that_fails(caplog: pytest.LogCaptureFixture) -> None:
