@@ -712,6 +712,86 @@ async def test_an_application_without_lifespan_is_served():
     assert reply.text == "hi"
 
 
+async def test_a_call_without_lifespan_is_served_though_it_answers_one_as_a_request():
+    async def app(scope, receive, send):
+        await send(start())
+        await send(body(b"hi"))
+
+    async with Client(app) as client:
+        reply = await client.get("/")
+
+    assert reply.text == "hi"
+
+
+async def test_what_a_request_has_not_is_refused():
+    async with Client(answers(start(), body(b"hi"))) as client:
+        with pytest.raises(TypeError, match="a request has no 'files'; known: content, cookies"):
+            await client.post("/", files={})
+        with pytest.raises(TypeError, match="a request has no 'follow_redirects'"):
+            await client.stream("GET", "/", follow_redirects=True).__aenter__()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "a=b; Expires=0",
+        "a=b; Path=/; Secure; Partitioned",
+        "a=b; Priority=High",
+        'a={"x": 1}; httponly',
+        "a=b c",
+        "a=b; Max-Age=3600; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+    ],
+)
+async def test_a_cookie_is_read_as_browsers_do(field):
+    app = answers(start(headers=[(b"set-cookie", field.encode())]), body())
+
+    async with Client(app) as client:
+        await client.get("/")
+
+        assert client.cookies == {"a": field.partition(";")[0][2:]}
+
+
+@pytest.mark.parametrize(
+    "rest", ["max-age=0", "Max-Age=-1; expires=Fri, 31 Dec 9999 23:59:59 GMT", "expires=%s"]
+)
+async def test_a_cookie_that_is_over_is_gone(rest):
+    field = f"a=b; {rest}".replace("%s", "Thu, 01 Jan 1970 00:00:00 GMT")
+    app = answers(start(headers=[(b"set-cookie", field.encode())]), body())
+
+    async with Client(app) as client:
+        client.cookies["a"] = "old"
+        await client.get("/")
+
+        assert client.cookies == {}
+
+
+async def test_a_charset_ends_where_the_next_parameter_begins():
+    kind = (b"content-type", b"text/x; Charset=UTF-8; escaping=underscores")
+
+    async with Client(answers(start(headers=[kind]), body("ü".encode()))) as client:
+        reply = await client.get("/")
+
+    assert reply.text == "ü"
+
+
+async def test_chunks_of_a_stream_that_broke_end_with_its_exception():
+    async def parts():
+        yield "one"
+        raise ValueError("disk failed")
+
+    async def stream(request):
+        return StreamingResponse(parts())
+
+    chunks = []
+    async with Client(Starlette(routes=[Route("/", stream)]), raise_background=False) as client:
+        with pytest.raises(ValueError, match="disk failed"):
+            async with client.stream("GET", "/") as reply:
+                async for chunk in reply.chunks():
+                    chunks.append(chunk)
+
+    assert chunks == [b"one"]
+
+
 # The fixture
 
 

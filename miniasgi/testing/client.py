@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.cookies import SimpleCookie
 from typing import Any, TypeAlias, TypedDict, Unpack
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -171,6 +170,9 @@ class Client:
         return await self.request("OPTIONS", path, **options)
 
     def _call(self, method: str, path: str, options: Options, *, streamed: bool = False) -> Reply:
+        if unknown := options.keys() - Options.__annotations__.keys():
+            known = ", ".join(sorted(Options.__annotations__))
+            raise TypeError(f"a request has no {min(unknown)!r}; known: {known}")
         if self._calls is None:
             raise RuntimeError("requests are sent inside `async with Client(app) as client:`")
         body, headers = _encode(options)
@@ -212,14 +214,23 @@ class Client:
 
     def _keep_cookies(self, reply: Reply) -> None:
         for field in reply.headers.getlist("set-cookie"):
-            for name, cookie in SimpleCookie(field).items():
-                self.cookies[name] = cookie.coded_value
-                if cookie["max-age"].startswith(("0", "-")) or _is_past(cookie["expires"]):
-                    del self.cookies[name]
+            pair, *rest = field.split(";")  # as browsers do: RFC 6265, 5.2
+            name, _, value = (part.strip() for part in pair.partition("="))
+            said = {
+                k.strip().lower(): v.strip() for k, _, v in (one.partition("=") for one in rest)
+            }
+            self.cookies[name] = value
+            if _is_over(said.get("max-age", ""), said.get("expires", "")):
+                del self.cookies[name]
 
 
-def _is_past(expires: str) -> bool:
-    return bool(expires) and parsedate_to_datetime(expires) <= datetime.now(UTC)
+def _is_over(max_age: str, expires: str) -> bool:
+    if max_age.removeprefix("-").isdecimal():  # it counts before the other
+        return int(max_age) <= 0
+    try:
+        return parsedate_to_datetime(expires).astimezone(UTC) <= datetime.now(UTC)
+    except ValueError:  # no date: as if it were not there
+        return False
 
 
 def _encode(options: Options) -> tuple[bytes | Chunks, dict[str, str]]:
@@ -292,6 +303,8 @@ class _Lifespan:
         return {"type": self._questions.pop() if self._questions else "lifespan.shutdown"}
 
     async def _send(self, message: Message) -> None:
+        if not message["type"].startswith("lifespan."):
+            raise RuntimeError(f"{message['type']} in answer to a lifespan")
         if message["type"].endswith(".complete"):
             self._answered.set()
         else:

@@ -85,8 +85,8 @@ class Reply:
 
     @property
     def text(self) -> str:
-        charset = self.headers.get("content-type", "").partition("charset=")[2]
-        return self.content.decode(charset.strip('"') or "utf-8")
+        charset = self.headers.get("content-type", "").lower().partition("charset=")[2]
+        return self.content.decode(charset.partition(";")[0].strip(' "') or "utf-8")
 
     def json(self) -> Any:
         return json.loads(self.content)
@@ -123,7 +123,7 @@ class Reply:
         """The body of a streamed reply, chunk by chunk; ``send`` waits until one is asked for."""
         if not self._is_streamed:
             raise RuntimeError("this reply is whole: read .content, or ask with client.stream()")
-        return _Chunks(self._chunks)
+        return _Chunks(self, self._chunks)
 
     def disconnect(self) -> None:
         """Leave now, from any thread; a reply that is complete or failed stays as it is."""
@@ -249,13 +249,14 @@ async def _messages(body: bytes | Chunks) -> AsyncGenerator[Message, None]:
 
 
 class _Chunks(AsyncIterator[bytes]):
-    def __init__(self, stream: MemoryObjectReceiveStream[bytes]) -> None:
-        self._stream = stream
+    def __init__(self, reply: Reply, stream: MemoryObjectReceiveStream[bytes]) -> None:
+        self._reply, self._stream = reply, stream
 
     async def __anext__(self) -> bytes:
         try:
             return await self._stream.receive()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
+            self._reply._check(self._reply.is_complete)
             raise StopAsyncIteration from None
 
 
