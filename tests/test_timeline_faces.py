@@ -317,3 +317,38 @@ def test_a_bar_without_an_end_has_no_end_in_the_trace():
         ("b", "a (open)"),
         *[("b", "b (cancelled)"), ("e", "b (cancelled)")],
     ]
+
+
+def test_the_end_of_a_bar_has_the_category_of_its_beginning():
+    """These viewers pair them by it; a thread's task is told to have ended on the loop."""
+    events = json.loads(chrome_trace(KEPT))["traceEvents"]
+
+    categories = [(e["ph"], e["cat"]) for e in events if e["name"] == "write_log"]
+
+    assert categories == [("b", "worker thread"), ("e", "worker thread")]
+
+
+def test_no_face_shows_what_no_page_and_no_terminal_can():
+    odd = Recording([moment(0, "event loop", "mark", "a\x00b\x1b[2J\ud800")])
+
+    label = "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}"
+
+    assert label in text(odd, moments=True)
+    assert label in "".join(ElementTree.fromstring(svg(odd)).itertext())
+
+
+def test_jobs_of_one_name_that_overlap_end_in_the_order_of_their_beginning():
+    outside = {"request": None}
+    both = Recording(
+        [
+            moment(0, "queue worker", "job.start", "send", **outside),
+            moment(50, "queue worker", "job.start", "send", **outside),
+            moment(100, "queue worker", "job.failed", "send", **outside),
+            moment(200, "queue worker", "job.end", "send", **outside),
+        ]
+    )
+
+    assert [(bar.label, bar.length(0) // MS) for bar in both.bars()] == [
+        ("send (failed)", 100),
+        ("send", 150),
+    ]

@@ -23,8 +23,9 @@ def chrome_trace(recording: Recording) -> str:
         ends = [("b", bar.start), ("e", bar.end)]
         for phase, moment in ends:
             if moment is not None:
-                shared = {"ph": phase, "id": number, "name": bar.label}
-                events.append(shared | _event(moment, recording.begin))
+                # An end belongs to the beginning of its id and category, wherever it was told.
+                shared = {"ph": phase, "id": number, "name": bar.label, "cat": bar.start.place}
+                events.append(_event(moment, recording.begin) | shared)
     for point in recording.points():
         events.append({"ph": "i", "s": "t", "name": point.label} | _event(point, recording.begin))
     return json.dumps({"displayTimeUnit": "ms", "traceEvents": events})

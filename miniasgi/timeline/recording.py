@@ -78,7 +78,8 @@ class Moment:
     @property
     def label(self) -> str:
         words = (self.name,) if self.kind == "mark" else (self.kind, self.name, self.detail)
-        return " ".join(filter(None, words))
+        text = " ".join(filter(None, words))
+        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,8 @@ class Recording:
                 bars[index] = Bar(moment, None)
                 running.setdefault(key, []).append(index)
             elif running.get(key) and phase in ("end", "failed", "cancelled"):
-                opened = running[key].pop()
+                # In a request they nest. Jobs of one name overlap: who began first is taken first.
+                opened = running[key].pop(-1 if moment.request else 0)
                 bars[opened] = Bar(bars[opened].start, moment)
         return list(bars.values())
 
