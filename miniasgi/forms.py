@@ -7,6 +7,7 @@ A form that cannot be parsed is the client's mistake: a 400.
 Source: python-multipart, ``FormParser``; RFC 7578.
 """
 
+import codecs
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
@@ -91,6 +92,8 @@ def _parts(content_type: str, body: bytes, max_fields: int) -> list[tuple[str, s
 
 def _decode(raw: bytes | None, charset: str) -> str:
     try:
+        if codecs.lookup(charset).name in ("punycode", "idna"):  # for names: quadratic in time
+            charset = "utf-8"
         return (raw or b"").decode(charset, "replace")
     except (LookupError, ValueError):  # there is no such charset
         return (raw or b"").decode("utf-8", "replace")
