@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
-from weakref import WeakSet
 
 from miniasgi.queue import store
 from miniasgi.queue.errors import QueueUnavailable
@@ -39,15 +38,22 @@ _left: list[Any] = []  # a child's copies of its parent's connections: closing t
 
 
 class File:
-    """One database file. In your turn you may use `open`'s connection."""
+    """One database file. In your turn you may use `open`'s connection.
+
+    It is there as long as the process: `Writer.at` makes one for each path.
+    """
 
     def __init__(self, path: Path, durability: str, lock_timeout: float) -> None:
         self.path = path
         self.durability = durability
         self.lock_timeout = lock_timeout
-        _files.add(self)
         self._is_inherited = False  # a fork came while it was open: SQLite is confused here
         self._begin_anew()
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=self._after_fork_in_parent,
+            after_in_child=self._after_fork_in_child,
+        )
 
     def _begin_anew(self) -> None:
         self._mutex = threading.Lock()
@@ -183,7 +189,7 @@ class File:
     # Forks: SQLite keeps, for the whole process, which locks it has. A child of a process with an
     # open connection believes that it has them too, and takes none: nothing is open while we fork.
 
-    def before_fork(self) -> None:
+    def _before_fork(self) -> None:
         """Close what is open, and keep the turn. Where that cannot be, the child cannot use it."""
         if self._db is not None and self.joined() is None:
             self._reading.acquire()
@@ -195,13 +201,13 @@ class File:
             self._close()
             self._is_forking = True
 
-    def after_fork_in_parent(self) -> None:
+    def _after_fork_in_parent(self) -> None:
         if self._is_forking:
             self._is_forking = False
             self.end_turn()
             self._reading.release()
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Close the lock's copy, leave connections alone, begin anew."""
         self._is_inherited |= self._db is not None
         _left.extend((self._db, self._reader, *self.others))
@@ -229,28 +235,3 @@ class File:
             yield
         except (sqlite3.Error, OSError) as exc:
             raise self.unavailable(exc) from exc
-
-
-_files: "WeakSet[File]" = WeakSet()
-
-
-def _before_fork() -> None:
-    for file in list(_files):
-        file.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    for file in list(_files):
-        file.after_fork_in_parent()
-
-
-def _after_fork_in_child() -> None:
-    for file in list(_files):
-        file.after_fork_in_child()
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)

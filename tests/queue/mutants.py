@@ -117,7 +117,7 @@ MUTANTS = [
     Mutant(
         "leave the file open while the process forks",
         "miniasgi/queue/files.py",
-        "    before=_before_fork,\n",
+        "            before=self._before_fork,\n",
         "",
         [
             "test_owners.py::test_what_a_forked_child_acknowledges_is_there_though_its_parent_is_gone"
