@@ -192,8 +192,8 @@ CODE = ("where", {"help": "module:queue, which has the tasks' code"})
 _LIMIT = ("--limit", {"type": _count, "default": 20, "help": "at most so many (20)"})
 _JSON = ("--json", {"action": "store_true", "help": "one JSON object a line"})
 _QUEUE = ("--queue", {"help": "the queue's name, where a file was given"})
-_UNOWNED = (*store.ENDED, "ready", "scheduled")
 _STATE: dict[str, Any] = {"type": str.lower, "choices": store.STATES}
+_UNOWNED = {"action": "append", "choices": (*store.ENDED, "ready", "scheduled")}
 _MATCH: list[tuple[str, dict[str, Any]]] = [
     ("--state", _STATE | {"help": "only jobs in this state"}),
     *((f"--{name}", {"help": f"only jobs with this {name}"}) for name in ("task", "error")),
@@ -217,15 +217,7 @@ _COMMANDS: Commands = {
     pause: [_QUEUE],
     resume: [_QUEUE],
     purge: [
-        (
-            "--state",
-            _STATE
-            | {
-                "action": "append",
-                "choices": _UNOWNED,
-                "help": "these, and not all that have ended",
-            },
-        ),
+        ("--state", _STATE | _UNOWNED | {"help": "these, and not all that have ended"}),
         ("--older", {"type": _seconds, "default": 0.0, "help": "only after so many seconds (0)"}),
     ],
     move_: [
