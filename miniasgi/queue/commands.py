@@ -44,8 +44,7 @@ def run(arguments: Sequence[str], more: Commands | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, LookupError, ImportError, OSError, OverflowError, QueueUnavailable) as exc:
-        said = exc.args[0] if isinstance(exc, LookupError) else exc
-        print(f"miniasgi: {said}", file=sys.stderr)
+        print(f"miniasgi: {exc}", file=sys.stderr)
         return 2
 
 
@@ -170,9 +169,8 @@ def move_(options: argparse.Namespace) -> None:
     waiting = sum(row["ready"] + row["scheduled"] for row in writer.read(store.counts))
     moved = _sum(move(writer, engine, options.batch), waiting // options.batch + 1)
     left = sum(row["ready"] + row["scheduled"] for row in writer.read(store.counts))
-    print(
-        f"{_jobs(moved)} moved" + f", {left} left: they are due too late for a broker" * (left > 0)
-    )
+    late = f", {left} left: they are due too late for a broker" if left else ""
+    print(f"{_jobs(moved)} moved{late}")
 
 
 def _count(text: str) -> int:
