@@ -27,22 +27,11 @@ from datetime import datetime
 from functools import partial, update_wrapper
 from pathlib import Path
 from sqlite3 import Connection
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Generic,
-    Literal,
-    ParamSpec,
-    TypeAlias,
-    TypedDict,
-    Unpack,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Unpack, overload
 
 from miniasgi.concurrency import is_async_callable
 from miniasgi.queue.embedded import EmbeddedEngine
-from miniasgi.queue.jobs import Function
+from miniasgi.queue.jobs import Function, Settings
 from miniasgi.queue.promises import Promise
 from miniasgi.queue.results import AsyncResult
 from miniasgi.queue.retry import moment
@@ -55,26 +44,9 @@ if TYPE_CHECKING:
     from miniasgi.queue.celery import CeleryEngine, CeleryPromise
     from miniasgi.queue.outbox import OutboxEngine
 
-    Engine: TypeAlias = EmbeddedEngine | CeleryEngine | OutboxEngine
-
 DAY = 86_400.0
 _CELERY = ("redis", "rediss", "sentinel", "amqp", "amqps")  # the schemes of a broker's URL
 P = ParamSpec("P")
-
-
-class Settings(TypedDict, total=False):
-    """What a task may say of itself; durations are seconds.
-
-    ``max_retries`` is 0 unless you say more, None is without end. ``timeout`` cancels an
-    ``async def``; a thread is only reported. Higher ``priority`` first.
-    """
-
-    name: str
-    max_retries: int | None
-    retry_backoff: float
-    retry_backoff_max: float
-    timeout: float | None
-    priority: int
 
 
 @dataclass(frozen=True)
@@ -217,6 +189,8 @@ class Queue:
     that was taken and has not ended is handed out again after ``visibility_timeout`` seconds.
     """
 
+    engine: "EmbeddedEngine | CeleryEngine | OutboxEngine"
+
     def __init__(
         self,
         name: str = "default",
@@ -237,7 +211,6 @@ class Queue:
         self.tasks: dict[str, Task[Any]] = {}
         #: What `lifespan` opens beside the worker: a monitor puts its watch here.
         self.beside: list[Callable[[], AbstractAsyncContextManager[object]]] = []
-        self.engine: Engine
         embedded = partial(
             EmbeddedEngine,
             name,
