@@ -308,7 +308,7 @@ class Writer:
 
     def _after_fork(self) -> None:
         for promise in self.promises.values():
-            promise.leave()
+            promise.take()  # it is the parent's
         self._begin_anew()
 
 

@@ -87,7 +87,7 @@ MUTANTS = [
         "drop the promise of a response that failed",
         PROMISES,
         "        self.__del__()\n",
-        "        self._take()\n",
+        "        self.take()\n",
         ["test_promises.py::test_a_response_that_failed_releases_its_promise_to_any_worker"],
     ),
     Mutant(
