@@ -139,12 +139,11 @@ class Promise:
         try:
             outcome = await self._function.run(self._job)
         except BaseException as exc:
-            if isinstance(exc, asyncio.CancelledError) and not is_cancelled():  # its own affair
-                await self._settle(self._function.failed(self._job, exc))
-                return
-            given_back = Outcome("ready", error="given back: its server stopped")
-            self._writer.post(settling(self._job, given_back), wakes=True)
-            raise
+            if not isinstance(exc, asyncio.CancelledError) or is_cancelled():
+                given_back = Outcome("ready", error="given back: its server stopped")
+                self._writer.post(settling(self._job, given_back), wakes=True)
+                raise
+            outcome = self._function.failed(self._job, exc)  # somebody else's cancel came in
         await self._settle(outcome)
 
     async def _settle(self, outcome: Outcome) -> None:
