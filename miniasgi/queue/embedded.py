@@ -22,10 +22,6 @@ from miniasgi.queue.worker import Worker
 class EmbeddedEngine(Site):
     """One queue's jobs in one SQLite file. Its settings are described at `Queue`."""
 
-    @property
-    def where(self) -> str:
-        return f"sqlite:///{self.path}"
-
     def register(self, function: Function) -> None:
         self.functions[function.name] = function
 

@@ -146,6 +146,7 @@ class Site:
     workers: list[Any] = field(default_factory=list, init=False)  #: that run in this process
 
     def __post_init__(self) -> None:
+        self.where = f"sqlite:///{self.path}"
         self.writer = Writer.at(self.path, self.durability, self.lock_timeout)
 
 
