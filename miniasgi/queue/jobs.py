@@ -135,13 +135,13 @@ class Site:
     """
 
     name: str
-    path: Path
     durability: str
-    result_ttl: float
-    failure_ttl: float
     max_crashes: int | None
     hold: float
     lock_timeout: float
+    path: Path
+    result_ttl: float
+    failure_ttl: float
     functions: dict[str, Function] = field(default_factory=dict, init=False)
     workers: list[Any] = field(default_factory=list, init=False)  #: that run in this process
 

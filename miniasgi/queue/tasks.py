@@ -211,19 +211,11 @@ class Queue:
         self.tasks: dict[str, Task[Any]] = {}
         #: What `lifespan` opens beside the worker: a monitor puts its watch here.
         self.beside: list[Callable[[], AbstractAsyncContextManager[object]]] = []
-        embedded = partial(
-            EmbeddedEngine,
-            name,
-            durability=durability,
-            max_crashes=max_crashes,
-            hold=hold,
-            lock_timeout=lock_timeout,
-        )
+        embedded = partial(EmbeddedEngine, name, durability, max_crashes, hold, lock_timeout)
         if self.broker.partition("://")[0] not in _CELERY:
             if backend is not None or outbox is not None:
                 raise ValueError(f"{self.broker} needs neither backend nor outbox: leave them out")
-            path = broker_path(self.broker)
-            self.engine = embedded(path, result_ttl=result_ttl, failure_ttl=failure_ttl)
+            self.engine = embedded(broker_path(self.broker), result_ttl, failure_ttl)
             return
         from miniasgi.queue.celery import CeleryEngine
         from miniasgi.queue.outbox import OutboxEngine
@@ -240,8 +232,7 @@ class Queue:
         if outbox is None:
             self.engine = celery
         else:  # what has been handed over is the broker's: its row is soon deleted
-            file = embedded(broker_path(outbox), result_ttl=60.0, failure_ttl=failure_ttl)
-            self.engine = OutboxEngine(file, celery)
+            self.engine = OutboxEngine(embedded(broker_path(outbox), 60.0, failure_ttl), celery)
 
     def __repr__(self) -> str:
         return f"Queue({self.name!r}, {self.engine.where!r})"
