@@ -65,7 +65,6 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.queue, self.writer = self.site.name, self.site.writer
-        self.functions = self.site.functions
 
     async def __aenter__(self) -> "Worker":
         self._free = self.concurrency
@@ -203,7 +202,7 @@ class Worker:
         return False
 
     def _begin(self, job: Job, context: Context, promise: object = None) -> None:
-        slot = self.slots[job.id] = Slot(job, self.functions.get(job.task), promise)
+        slot = self.slots[job.id] = Slot(job, self.site.functions.get(job.task), promise)
         if slot.function is None or slot.function.is_async or self._stopping:
             slot.task = self._loop.create_task(self._run(slot), context=context)
         else:
@@ -215,7 +214,7 @@ class Worker:
         if self._stopping:
             outcome = _NOT_BEGUN
         elif slot.function is None:
-            outcome = unknown(slot.job, self.functions)
+            outcome = unknown(slot.job, self.site.functions)
         else:
             slot.cancellable = True
             try:
@@ -245,7 +244,7 @@ class Worker:
         """
         while True:
             jobs = context.run(self._run_in_thread, slot)
-            function = self.functions.get(jobs[0].task) if jobs else None
+            function = self.site.functions.get(jobs[0].task) if jobs else None
             if function is None or function.is_async or self._stopping:
                 break
             done, slot = slot, Slot(jobs[0], function)
