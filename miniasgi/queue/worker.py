@@ -73,7 +73,6 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()  # what is claimed runs in a copy of it
         self._rang = asyncio.Event()
-        self._empty = asyncio.Event()
         self._owner = await asyncio.to_thread(self._open)
         self._loop.add_reader(self._socket, self._hear)
         self._serving = self._loop.create_task(self._serve())
@@ -105,10 +104,11 @@ class Worker:
             self._owner.drop()
 
     async def _wait_empty(self, timeout: float) -> None:
-        self._empty.clear()
-        if self.slots:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), timeout)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self.slots:
+                    self._rang.clear()  # each slot that becomes free rings
+                    await self._rang.wait()
 
     def forgive(self) -> None:
         """Before the process exits with threads at work: their jobs did not crash it."""
@@ -280,7 +280,5 @@ class Worker:
         if not jobs:
             self._free += 1
             self._rang.set()  # a bell may have rung while no slot was free
-        if not self.slots:
-            self._empty.set()
-            if self._socket.fileno() < 0 and self._serving.done():
-                self._owner.drop()
+        if not self.slots and self._socket.fileno() < 0:  # the last thread, after the end
+            self._owner.drop()
