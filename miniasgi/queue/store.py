@@ -27,6 +27,7 @@ from miniasgi.queue.schema import MIGRATIONS
 
 Connection = sqlite3.Connection
 Row = sqlite3.Row
+IsAlive = Callable[[str], bool]  #: is the owner of this name?
 
 ENDED = ("success", "failure", "revoked")
 STATES = ("scheduled", "ready", "held", "running", *ENDED)
@@ -234,11 +235,7 @@ _RECOVER = """
 
 
 def recover(
-    db: Connection,
-    queue: str,
-    is_alive: Callable[[str], bool],
-    max_crashes: int | None,
-    now: float,
+    db: Connection, queue: str, is_alive: IsAlive, max_crashes: int | None, now: float
 ) -> int:
     """Give back the jobs of dead owners: at once, from the second crash on with a backoff.
 
@@ -280,7 +277,7 @@ def delete_owned(db: Connection, owner: str) -> None:
     db.execute("delete from miniasgi_job where owner = ?", (owner,))
 
 
-def give_back_moved(db: Connection, is_alive: Callable[[str], bool], now: float) -> int:
+def give_back_moved(db: Connection, is_alive: IsAlive, now: float) -> int:
     """What a mover that is dead had taken out waits again, as it did before."""
     movers = db.execute("select distinct owner from miniasgi_job where owner glob 'mover-*'")
     dead = [(now, owner) for (owner,) in movers.fetchall() if not is_alive(owner)]
