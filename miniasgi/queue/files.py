@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,7 +62,7 @@ class File:
         self._reader: sqlite3.Connection | None = None
         self.others: list[sqlite3.Connection] = []  #: that only read, and are closed with ours
         self._lock_fd = -1
-        self._is_forking = False  # and has the turn
+        self._held = ExitStack()  # while the process forks: the turn
         self._checkpoint_at = _CHECKPOINT_CHANGES
 
     def beside(self, suffix: str) -> Path:
@@ -192,20 +192,15 @@ class File:
     def _before_fork(self) -> None:
         """Close what is open, and keep the turn. Where that cannot be, the child cannot use it."""
         if self._db is not None and self.joined() is None:
-            self._reading.acquire()
-            try:
+            with suppress(QueueUnavailable), ExitStack() as held:
+                held.enter_context(self._reading)
                 self._wait_for_turn()
-            except QueueUnavailable:
-                self._reading.release()
-                return
-            self._close()
-            self._is_forking = True
+                held.callback(self.end_turn)
+                self._close()
+                self._held = held.pop_all()
 
     def _after_fork_in_parent(self) -> None:
-        if self._is_forking:
-            self._is_forking = False
-            self.end_turn()
-            self._reading.release()
+        self._held.close()
 
     def _after_fork_in_child(self) -> None:
         """Close the lock's copy, leave connections alone, begin anew."""
