@@ -287,9 +287,7 @@ class Queue:
         """The Celery application. Name it in your module: ``celery_app = queue.celery``."""
         return self.engine.celery
 
-    def worker(
-        self, concurrency: int = 4, grace: float = 30.0
-    ) -> AbstractAsyncContextManager[Worker]:
+    def worker(self, concurrency: int = 4, grace: float = 30.0) -> Worker:
         """Run this queue's jobs here while the block is open; needs asyncio. See `Worker`."""
         return self.engine.worker(concurrency, grace)
 
