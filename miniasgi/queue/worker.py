@@ -30,11 +30,6 @@ from miniasgi.queue.store import Job, Outcome
 logger = logging.getLogger("miniasgi.queue")
 Settle = Callable[[Connection], bool]
 
-_GIVEN_BACK = Outcome("ready", error="given back: its worker stopped")
-_NOT_BEGUN = Outcome("ready", attempts=1)
-
-_REVOKED = Outcome("revoked", error="revoked while it ran")
-
 
 @dataclass(slots=True, eq=False)
 class Slot:
@@ -95,7 +90,7 @@ class Worker:
         self._socket.close()
         await self._wait_empty(self.grace)
         for slot in list(self.slots.values()):
-            self._cancel(slot, _GIVEN_BACK)
+            self._cancel(slot, Outcome("ready", error="given back: its worker stopped"))
         if any(slot.task for slot in self.slots.values()):
             await self._wait_empty(5.0)  # for what the cancelled tasks do to clean up
         if self.slots:
@@ -171,7 +166,7 @@ class Worker:
         for owner in {str(slot.job.owner) for slot in self.slots.values()}:  # a promise has another
             for id in writer.read(store.revoking, owner):
                 if id in self.slots:
-                    self._cancel(self.slots[id], _REVOKED)
+                    self._cancel(self.slots[id], Outcome("revoked", error="revoked while it ran"))
         for slot in list(self.slots.values()):
             self._report(slot)
         if time.monotonic() >= self._delete_at:
@@ -212,7 +207,7 @@ class Worker:
 
     async def _run(self, slot: Slot) -> None:
         if self._stopping:
-            outcome = _NOT_BEGUN
+            outcome = Outcome("ready", attempts=1)  # it has not begun
         elif slot.function is None:
             outcome = unknown(slot.job, self.site.functions)
         else:
