@@ -171,9 +171,8 @@ class Worker:
             self._report(slot)
         if time.monotonic() >= self._delete_at:
             for state in store.ENDED:
-                failed = state == "failure"
-                before = time.time() - (self.site.failure_ttl if failed else self.site.result_ttl)
-                while await writer.arun(store.delete, self.queue, state, before):
+                ttl = self.site.failure_ttl if state == "failure" else self.site.result_ttl
+                while await writer.arun(store.delete, self.queue, state, time.time() - ttl):
                     pass
             self._delete_at = time.monotonic() + 60.0
 
