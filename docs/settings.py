@@ -12,7 +12,8 @@ import miniasgi
 from docs.links import link
 from miniasgi.monitor import Alarms, monitor
 from miniasgi.queue import Queue, Retry
-from miniasgi.queue.tasks import Options, Settings
+from miniasgi.queue.jobs import Settings
+from miniasgi.queue.tasks import Options
 from miniasgi.testing import Client
 from miniasgi.timeline import Recorder, TimelineMiddleware
 

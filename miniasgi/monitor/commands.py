@@ -15,7 +15,7 @@ from miniasgi.queue import commands
 
 def monitor(options: argparse.Namespace) -> None:
     """Serve pages, JSON and metrics of a queue; $MINIASGI_MONITOR_TOKEN allows actions."""
-    queue = commands.queue_at(options.where)
+    queue = commands.code_at(options.where)
     token = os.environ.get("MINIASGI_MONITOR_TOKEN")
     try:
         import uvicorn
@@ -42,7 +42,7 @@ def status(options: argparse.Namespace) -> int:
         return 0
     from miniasgi.monitor.figures import Figures
 
-    seen = Figures(commands.writer_at(options.where), "").look(time.time())
+    seen = Figures(commands.queue_at(options.where).writer, "").look(time.time())
     watchman = Watchman(replace(_alarms(options), patience=0.0))
     alarms = watchman.judge(seen.measured(), seen.at)
     commands.print_rows([{name: alarm[name] for name in _TOLD} for alarm in alarms], options.json)

@@ -292,11 +292,8 @@ class CeleryResult(AsyncResult):
     def __init__(self, engine: CeleryEngine, id: str) -> None:
         self.id = id
         self._engine = engine
+        self._where = engine.where
         self._pinned = None
-
-    @property
-    def _where(self) -> str:
-        return self._engine.where
 
     def _read(self) -> Any:
         with self._engine.explained():

@@ -4,7 +4,6 @@ The backend knows a job by its id, workers know what they run, the broker how ma
 Nobody keeps a list of jobs, so a command that takes one is refused, and says where else to look.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from miniasgi.queue.celery import ANSWERS, waiting
@@ -18,27 +17,19 @@ _ELSEWHERE = {
 }
 
 
-def answer(queue: Any, options: Any, jobs: Callable[[int], str]) -> dict[str, Any] | str | None:
-    """A row or a sentence to print; None for a command that is not about jobs. ``jobs`` says a
-    number of them in words.
+def answer(queue: Any, options: Any) -> dict[str, Any] | int | None:
+    """The row of a status, or how many jobs were purged; None for what needs no list of jobs.
 
-    Raises ValueError if Celery cannot do this, LookupError if there is no such job.
+    Raises ValueError if Celery cannot do this.
     """
     command = options.command.__name__.rstrip("_")
     if command in _ELSEWHERE and not (command == "purge" and options.state == ["ready"]):
         raise ValueError(f"{queue!r}: {_ELSEWHERE[command].format(name=queue.name)}")
     with queue.engine.explained():
         if command == "purge":
-            return f"{jobs(_purge(queue))} deleted"
+            return _purge(queue)
         if command == "status":
             return _status(queue)
-    if command == "revoke":
-        done = sum(queue.AsyncResult(id).revoke() for id in options.ids)
-        return f"{done} of {jobs(len(options.ids))} revoked"
-    if command == "show":
-        if (row := queue.AsyncResult(options.id).row) is None:
-            raise LookupError(f"no job {options.id!r} in {options.where}")
-        return dict(row)
     return None
 
 

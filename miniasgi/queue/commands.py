@@ -25,7 +25,6 @@ from miniasgi.queue.embedded import EmbeddedEngine
 from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.owners import living
 from miniasgi.queue.tasks import Queue, broker_path
-from miniasgi.queue.writer import Writer
 
 _SHOWN = ("id", "state", "task", "queue", "priority", "attempt", "error")
 
@@ -44,13 +43,12 @@ def run(arguments: Sequence[str], more: Commands | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, LookupError, ImportError, OSError, OverflowError, QueueUnavailable) as exc:
-        said = exc.args[0] if isinstance(exc, LookupError) else exc
-        print(f"miniasgi: {said}", file=sys.stderr)
+        print(f"miniasgi: {exc}", file=sys.stderr)
         return 2
 
 
 def _answered_by_celery(options: argparse.Namespace) -> bool:
-    """Was it asked of a broker's jobs? Then Celery has answered, or it has refused."""
+    """Was it asked of all of a broker's jobs? Then Celery has answered, or it has refused."""
     if not _is_queue(options.where) or options.command is work:
         return False
     queue = queue_at(options.where)
@@ -58,9 +56,9 @@ def _answered_by_celery(options: argparse.Namespace) -> bool:
         return False
     from miniasgi.queue.celery_commands import answer
 
-    told = answer(queue, options, _jobs)
-    if isinstance(told, str):
-        print(told)
+    told = answer(queue, options)
+    if isinstance(told, int):
+        print(f"{_jobs(told)} deleted")
     elif told is not None:
         _print_row(told, options.json)
     return told is not None
@@ -69,12 +67,12 @@ def _answered_by_celery(options: argparse.Namespace) -> bool:
 def work(options: argparse.Namespace) -> None:
     """Run jobs until SIGTERM or Ctrl-C; a second signal exits at once."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    queue_at(options.where).engine.work(options.concurrency, options.grace)
+    code_at(options.where).engine.work(options.concurrency, options.grace)
 
 
 def status(options: argparse.Namespace) -> None:
     """Count the jobs of each queue, and the workers."""
-    writer = writer_at(options.where)
+    writer = queue_at(options.where).writer
     workers = [about.rpartition(" ")[0] for about in living(writer.directory, "worker").values()]
     rows = [dict(row) for row in writer.read(store.counts)]
     for row in rows:
@@ -88,13 +86,13 @@ def status(options: argparse.Namespace) -> None:
 
 def list_(options: argparse.Namespace) -> None:
     """List jobs, the newest first."""
-    rows = writer_at(options.where).read(partial(store.select, **_chosen(options, "limit")))
+    rows = queue_at(options.where).writer.read(partial(store.select, **_chosen(options, "limit")))
     print_rows([dict(row) for row in rows], options.json, _SHOWN)
 
 
 def show(options: argparse.Namespace) -> None:
     """Show all that is known of one job."""
-    row = writer_at(options.where).read(store.find, options.id)
+    row = queue_at(options.where).AsyncResult(options.id).row
     if row is None:
         raise LookupError(f"no job {options.id!r} in {options.where}")
     _print_row(dict(row), options.json)
@@ -111,7 +109,7 @@ def _print_row(row: dict[str, Any], as_json: bool) -> None:
 
 def retry(options: argparse.Namespace) -> None:
     """Make failed or revoked jobs ready again: by id, or --all that match."""
-    writer, ids = writer_at(options.where), options.ids
+    writer, ids = queue_at(options.where).writer, options.ids
     if not options.all and not ids:
         raise ValueError("name the jobs to retry, or say --all")
     if ids and (options.all or _chosen(options)):
@@ -126,8 +124,8 @@ def retry(options: argparse.Namespace) -> None:
 
 def revoke(options: argparse.Namespace) -> None:
     """Revoke jobs: waiting ones never run, running async ones are cancelled."""
-    writer = writer_at(options.where)
-    done = sum(writer.run(store.revoke, id, time.time()) for id in options.ids)
+    queue = queue_at(options.where)
+    done = sum(queue.AsyncResult(id).revoke() for id in options.ids)
     print(f"{done} of {_jobs(len(options.ids))} revoked")
 
 
@@ -144,13 +142,13 @@ def resume(options: argparse.Namespace) -> None:
 def _switch(options: argparse.Namespace, work: Callable[..., object]) -> None:
     if options.queue is None and not _is_queue(options.where):
         raise ValueError(f"{options.where} may hold several queues: say --queue NAME")
-    name = options.queue or queue_at(options.where).name
-    writer_at(options.where).run(work, name, wakes=work is store.resume)
+    queue = queue_at(options.where)
+    queue.writer.run(work, options.queue or queue.name, wakes=work is store.resume)
 
 
 def purge(options: argparse.Namespace) -> None:
     """Delete jobs: those that have ended, or those in the --state given."""
-    writer, states = writer_at(options.where), options.state or store.ENDED
+    writer, states = queue_at(options.where).writer, options.state or store.ENDED
     before = time.time() - options.older
     counts = writer.read(store.counts)
     total = sum(row[state] for row in counts for state in states)
@@ -162,7 +160,7 @@ def purge(options: argparse.Namespace) -> None:
 
 def move_(options: argparse.Namespace) -> None:
     """Hand the jobs that wait to a Celery broker; if it is killed, run it again."""
-    writer = writer_at(options.where)
+    writer = queue_at(options.where).writer
     settings = {"backend": options.backend, "visibility_timeout": options.visibility_timeout}
     engine = Queue("move", options.to, **settings).engine
     from miniasgi.queue.move import move
@@ -170,9 +168,8 @@ def move_(options: argparse.Namespace) -> None:
     waiting = sum(row["ready"] + row["scheduled"] for row in writer.read(store.counts))
     moved = _sum(move(writer, engine, options.batch), waiting // options.batch + 1)
     left = sum(row["ready"] + row["scheduled"] for row in writer.read(store.counts))
-    print(
-        f"{_jobs(moved)} moved" + f", {left} left: they are due too late for a broker" * (left > 0)
-    )
+    late = f", {left} left: they are due too late for a broker" if left else ""
+    print(f"{_jobs(moved)} moved{late}")
 
 
 def _count(text: str) -> int:
@@ -192,8 +189,8 @@ CODE = ("where", {"help": "module:queue, which has the tasks' code"})
 _LIMIT = ("--limit", {"type": _count, "default": 20, "help": "at most so many (20)"})
 _JSON = ("--json", {"action": "store_true", "help": "one JSON object a line"})
 _QUEUE = ("--queue", {"help": "the queue's name, where a file was given"})
-_UNOWNED = (*store.ENDED, "ready", "scheduled")
 _STATE: dict[str, Any] = {"type": str.lower, "choices": store.STATES}
+_UNOWNED = {"action": "append", "choices": (*store.ENDED, "ready", "scheduled")}
 _MATCH: list[tuple[str, dict[str, Any]]] = [
     ("--state", _STATE | {"help": "only jobs in this state"}),
     *((f"--{name}", {"help": f"only jobs with this {name}"}) for name in ("task", "error")),
@@ -217,15 +214,7 @@ _COMMANDS: Commands = {
     pause: [_QUEUE],
     resume: [_QUEUE],
     purge: [
-        (
-            "--state",
-            _STATE
-            | {
-                "action": "append",
-                "choices": _UNOWNED,
-                "help": "these, and not all that have ended",
-            },
-        ),
+        ("--state", _STATE | _UNOWNED | {"help": "these, and not all that have ended"}),
         ("--older", {"type": _seconds, "default": 0.0, "help": "only after so many seconds (0)"}),
     ],
     move_: [
@@ -250,7 +239,8 @@ def _parser(more: Commands | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def queue_at(where: str) -> Queue:
+def code_at(where: str) -> Queue:
+    """The queue of ``module:queue``, with its tasks."""
     module, _, name = where.partition(":")
     if not _is_queue(where):
         raise ValueError(f"{where!r} should be module:queue, for instance demos.mail:queue")
@@ -270,13 +260,14 @@ def _is_queue(where: str) -> bool:
     return ":" in where and "://" not in where
 
 
-def writer_at(where: str) -> Writer:
+def queue_at(where: str) -> Queue:
+    """The same, or a queue on a file, which knows no tasks."""
     if _is_queue(where):
-        return queue_at(where).writer
+        return code_at(where)
     path = broker_path(where) if "://" in where else Path(where)
     if not path.is_file():
         raise LookupError(f"there is no file {path}")
-    return Queue(broker=f"sqlite:///{path}").writer
+    return Queue(broker=f"sqlite:///{path}")
 
 
 def _chosen(options: argparse.Namespace, *more: str) -> dict[str, Any]:

@@ -22,10 +22,6 @@ from miniasgi.queue.worker import Worker
 class EmbeddedEngine(Site):
     """One queue's jobs in one SQLite file. Its settings are described at `Queue`."""
 
-    @property
-    def where(self) -> str:
-        return f"sqlite:///{self.path}"
-
     def register(self, function: Function) -> None:
         self.functions[function.name] = function
 
@@ -53,7 +49,7 @@ class EmbeddedEngine(Site):
         After ``grace`` seconds the process ends, whatever its threads still do.
         """
 
-        async def until_a_signal() -> bool:
+        async def until_a_signal() -> None:
             stop = asyncio.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(
@@ -65,11 +61,10 @@ class EmbeddedEngine(Site):
                 await stop.wait()
             if worker.slots:
                 worker.forgive()
-            return bool(worker.slots)
+                os._exit(0)  # threads still run: the end of their owner gives their jobs back
 
         gc.freeze()  # what is loaded by now stays; to look at it again was a tenth of the work
-        if asyncio.run(until_a_signal()):
-            os._exit(0)  # threads still run: the end of their owner gives their jobs back
+        asyncio.run(until_a_signal())
 
     @property
     def celery(self) -> NoReturn:

@@ -16,11 +16,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
-from weakref import WeakSet
 
 from miniasgi.queue import store
 from miniasgi.queue.errors import QueueUnavailable
@@ -39,15 +38,22 @@ _left: list[Any] = []  # a child's copies of its parent's connections: closing t
 
 
 class File:
-    """One database file. In your turn you may use `open`'s connection."""
+    """One database file. In your turn you may use `open`'s connection.
+
+    It is there as long as the process: `Writer.at` makes one for each path.
+    """
 
     def __init__(self, path: Path, durability: str, lock_timeout: float) -> None:
         self.path = path
         self.durability = durability
         self.lock_timeout = lock_timeout
-        _files.add(self)
         self._is_inherited = False  # a fork came while it was open: SQLite is confused here
         self._begin_anew()
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=self._after_fork_in_parent,
+            after_in_child=self._after_fork_in_child,
+        )
 
     def _begin_anew(self) -> None:
         self._mutex = threading.Lock()
@@ -56,7 +62,7 @@ class File:
         self._reader: sqlite3.Connection | None = None
         self.others: list[sqlite3.Connection] = []  #: that only read, and are closed with ours
         self._lock_fd = -1
-        self._is_forking = False  # and has the turn
+        self._held = ExitStack()  # while the process forks: the turn
         self._checkpoint_at = _CHECKPOINT_CHANGES
 
     def beside(self, suffix: str) -> Path:
@@ -183,25 +189,20 @@ class File:
     # Forks: SQLite keeps, for the whole process, which locks it has. A child of a process with an
     # open connection believes that it has them too, and takes none: nothing is open while we fork.
 
-    def before_fork(self) -> None:
+    def _before_fork(self) -> None:
         """Close what is open, and keep the turn. Where that cannot be, the child cannot use it."""
         if self._db is not None and self.joined() is None:
-            self._reading.acquire()
-            try:
+            with suppress(QueueUnavailable), ExitStack() as held:
+                held.enter_context(self._reading)
                 self._wait_for_turn()
-            except QueueUnavailable:
-                self._reading.release()
-                return
-            self._close()
-            self._is_forking = True
+                held.callback(self.end_turn)
+                self._close()
+                self._held = held.pop_all()
 
-    def after_fork_in_parent(self) -> None:
-        if self._is_forking:
-            self._is_forking = False
-            self.end_turn()
-            self._reading.release()
+    def _after_fork_in_parent(self) -> None:
+        self._held.close()
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Close the lock's copy, leave connections alone, begin anew."""
         self._is_inherited |= self._db is not None
         _left.extend((self._db, self._reader, *self.others))
@@ -229,28 +230,3 @@ class File:
             yield
         except (sqlite3.Error, OSError) as exc:
             raise self.unavailable(exc) from exc
-
-
-_files: "WeakSet[File]" = WeakSet()
-
-
-def _before_fork() -> None:
-    for file in list(_files):
-        file.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    for file in list(_files):
-        file.after_fork_in_parent()
-
-
-def _after_fork_in_child() -> None:
-    for file in list(_files):
-        file.after_fork_in_child()
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)

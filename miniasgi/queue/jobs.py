@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, TypedDict
 
 from miniasgi.concurrency import is_async_callable
 from miniasgi.events import tell
@@ -32,6 +32,21 @@ current_job: ContextVar[Job | None] = ContextVar("miniasgi.job", default=None)
 
 _UNKNOWN_WAIT = 30.0
 _UNKNOWN_LIMIT = 3_600.0
+
+
+class Settings(TypedDict, total=False):
+    """What a task may say of itself; durations are seconds.
+
+    ``max_retries`` is 0 unless you say more, None is without end. ``timeout`` cancels an
+    ``async def``; a thread is only reported. Higher ``priority`` first.
+    """
+
+    name: str
+    max_retries: int | None
+    retry_backoff: float
+    retry_backoff_max: float
+    timeout: float | None
+    priority: int
 
 
 @dataclass(eq=False)
@@ -120,17 +135,18 @@ class Site:
     """
 
     name: str
-    path: Path
     durability: str
-    result_ttl: float
-    failure_ttl: float
     max_crashes: int | None
     hold: float
     lock_timeout: float
+    path: Path
+    result_ttl: float
+    failure_ttl: float
     functions: dict[str, Function] = field(default_factory=dict, init=False)
     workers: list[Any] = field(default_factory=list, init=False)  #: that run in this process
 
     def __post_init__(self) -> None:
+        self.where = f"sqlite:///{self.path}"
         self.writer = Writer.at(self.path, self.durability, self.lock_timeout)
 
 

@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +69,7 @@ class OutboxEngine:
     def result(self, id: str) -> "OutboxResult":
         return OutboxResult(self._broker, self._file, id)
 
-    def worker(self, concurrency: int, grace: float) -> AbstractAsyncContextManager[Worker]:
+    def worker(self, concurrency: int, grace: float) -> Worker:
         return self._broker.worker(concurrency, grace)
 
     @asynccontextmanager

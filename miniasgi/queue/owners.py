@@ -91,13 +91,12 @@ class Bell:
         self._directory = directory
         self._socket = open_port()
         self._ports: list[int] = []
-        self._looked = 0.0
+        self._look_at = 0.0
 
     def ring(self) -> bool:
         """False: there is nobody to hear it."""
-        now = time.monotonic()
-        if now > self._looked + 0.1:
-            self._looked = now
+        if time.monotonic() > self._look_at:
+            self._look_at = time.monotonic() + 0.1
             with suppress(OSError):  # a folder that cannot be read costs a second, not a job
                 workers = living(self._directory, "worker")
                 self._ports = [int(name.split("-")[2]) for name in workers]

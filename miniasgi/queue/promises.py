@@ -87,7 +87,7 @@ class Promise:
 
     async def __call__(self) -> None:
         """Let the worker in this process run it, or run it here. Raises nothing of the task's."""
-        if not self._take():
+        if not self.take():
             return
         job, workers, now = self._job, self._site.workers, time.time()
         if job.due_at is not None and job.due_at > now:
@@ -110,24 +110,21 @@ class Promise:
         self.__del__()
 
     def __del__(self) -> None:
-        if self._take():
+        if self.take():
             self._release()
 
     def tick(self) -> None:
         """Called once a second: what was held too long is let go, what runs is said to run."""
         job = self._job
-        if time.monotonic() > self._held_until and self._take():
+        if time.monotonic() > self._held_until and self.take():
             logger.warning("job %s (%s) was held for %g s", job.id, self.name, self._site.hold)
             self._release()
         elif job.state == "held" and 0 < job.started_at < time.time() - 1:
             job.state = "running"
             self._writer.post(lambda db: store.mark_running(db, job))
 
-    def leave(self) -> None:
-        """In a child of a fork: it is the parent's."""
-        self._take()
-
-    def _take(self) -> bool:
+    def take(self) -> bool:
+        """Decide its fate: True once. In a child of a fork nobody may, for it is the parent's."""
         return self._fate.acquire(blocking=False)
 
     def _release(self) -> None:
@@ -142,12 +139,11 @@ class Promise:
         try:
             outcome = await self._function.run(self._job)
         except BaseException as exc:
-            if isinstance(exc, asyncio.CancelledError) and not is_cancelled():  # its own affair
-                await self._settle(self._function.failed(self._job, exc))
-                return
-            given_back = Outcome("ready", error="given back: its server stopped")
-            self._writer.post(settling(self._job, given_back), wakes=True)
-            raise
+            if not isinstance(exc, asyncio.CancelledError) or is_cancelled():
+                given_back = Outcome("ready", error="given back: its server stopped")
+                self._writer.post(settling(self._job, given_back), wakes=True)
+                raise
+            outcome = self._function.failed(self._job, exc)  # somebody else's cancel came in
         await self._settle(outcome)
 
     async def _settle(self, outcome: Outcome) -> None:

@@ -39,14 +39,11 @@ class AsyncResult:
     def __init__(self, writer: Writer, id: str) -> None:
         self.id = id
         self._writer = writer
+        self._where: object = writer.path
         self._pinned: tuple[store.Row | None] | None = None
 
     def __repr__(self) -> str:
         return f"AsyncResult({self.id!r})"
-
-    @property
-    def _where(self) -> object:
-        return self._writer.path
 
     @property
     def row(self) -> store.Row | None:

@@ -27,6 +27,7 @@ from miniasgi.queue.schema import MIGRATIONS
 
 Connection = sqlite3.Connection
 Row = sqlite3.Row
+IsAlive = Callable[[str], bool]  #: is the owner of this name?
 
 ENDED = ("success", "failure", "revoked")
 STATES = ("scheduled", "ready", "held", "running", *ENDED)
@@ -234,11 +235,7 @@ _RECOVER = """
 
 
 def recover(
-    db: Connection,
-    queue: str,
-    is_alive: Callable[[str], bool],
-    max_crashes: int | None,
-    now: float,
+    db: Connection, queue: str, is_alive: IsAlive, max_crashes: int | None, now: float
 ) -> int:
     """Give back the jobs of dead owners: at once, from the second crash on with a backoff.
 
@@ -280,7 +277,7 @@ def delete_owned(db: Connection, owner: str) -> None:
     db.execute("delete from miniasgi_job where owner = ?", (owner,))
 
 
-def give_back_moved(db: Connection, is_alive: Callable[[str], bool], now: float) -> int:
+def give_back_moved(db: Connection, is_alive: IsAlive, now: float) -> int:
     """What a mover that is dead had taken out waits again, as it did before."""
     movers = db.execute("select distinct owner from miniasgi_job where owner glob 'mover-*'")
     dead = [(now, owner) for (owner,) in movers.fetchall() if not is_alive(owner)]
@@ -356,17 +353,12 @@ def find(db: Connection, id: str) -> Row | None:
     return row
 
 
-def select(
-    db: Connection, *, limit: int = 50, before: int | None = None, **equal: Any
-) -> list[Row]:
-    """Jobs whose columns have these values, newest first; ``before``: the seq of the last seen.
-
-    Of an error the first line counts.
-    """
+def select(db: Connection, *, limit: int = 50, **equal: Any) -> list[Row]:
+    """Jobs whose columns have these values, newest first. Of an error the first line counts."""
     first = {"error": "substr(error, 1, instr(error || char(10), char(10)) - 1)"}
-    where = ["seq < ?", *(f"{first.get(column, column)} = ?" for column in equal)]
-    sql = f"select * from miniasgi_job where {' and '.join(where)} order by seq desc limit ?"
-    return db.execute(sql, (before or 1 << 62, *equal.values(), limit)).fetchall()
+    where = "".join(f" and {first.get(column, column)} = ?" for column in equal)
+    sql = f"select * from miniasgi_job where true{where} order by seq desc limit ?"
+    return db.execute(sql, (*equal.values(), limit)).fetchall()
 
 
 def counts(db: Connection) -> list[Row]:

@@ -27,22 +27,11 @@ from datetime import datetime
 from functools import partial, update_wrapper
 from pathlib import Path
 from sqlite3 import Connection
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Generic,
-    Literal,
-    ParamSpec,
-    TypeAlias,
-    TypedDict,
-    Unpack,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Unpack, overload
 
 from miniasgi.concurrency import is_async_callable
 from miniasgi.queue.embedded import EmbeddedEngine
-from miniasgi.queue.jobs import Function
+from miniasgi.queue.jobs import Function, Settings
 from miniasgi.queue.promises import Promise
 from miniasgi.queue.results import AsyncResult
 from miniasgi.queue.retry import moment
@@ -55,26 +44,9 @@ if TYPE_CHECKING:
     from miniasgi.queue.celery import CeleryEngine, CeleryPromise
     from miniasgi.queue.outbox import OutboxEngine
 
-    Engine: TypeAlias = EmbeddedEngine | CeleryEngine | OutboxEngine
-
 DAY = 86_400.0
 _CELERY = ("redis", "rediss", "sentinel", "amqp", "amqps")  # the schemes of a broker's URL
 P = ParamSpec("P")
-
-
-class Settings(TypedDict, total=False):
-    """What a task may say of itself; durations are seconds.
-
-    ``max_retries`` is 0 unless you say more, None is without end. ``timeout`` cancels an
-    ``async def``; a thread is only reported. Higher ``priority`` first.
-    """
-
-    name: str
-    max_retries: int | None
-    retry_backoff: float
-    retry_backoff_max: float
-    timeout: float | None
-    priority: int
 
 
 @dataclass(frozen=True)
@@ -217,6 +189,8 @@ class Queue:
     that was taken and has not ended is handed out again after ``visibility_timeout`` seconds.
     """
 
+    engine: "EmbeddedEngine | CeleryEngine | OutboxEngine"
+
     def __init__(
         self,
         name: str = "default",
@@ -237,20 +211,11 @@ class Queue:
         self.tasks: dict[str, Task[Any]] = {}
         #: What `lifespan` opens beside the worker: a monitor puts its watch here.
         self.beside: list[Callable[[], AbstractAsyncContextManager[object]]] = []
-        self.engine: Engine
-        embedded = partial(
-            EmbeddedEngine,
-            name,
-            durability=durability,
-            max_crashes=max_crashes,
-            hold=hold,
-            lock_timeout=lock_timeout,
-        )
+        embedded = partial(EmbeddedEngine, name, durability, max_crashes, hold, lock_timeout)
         if self.broker.partition("://")[0] not in _CELERY:
             if backend is not None or outbox is not None:
                 raise ValueError(f"{self.broker} needs neither backend nor outbox: leave them out")
-            path = broker_path(self.broker)
-            self.engine = embedded(path, result_ttl=result_ttl, failure_ttl=failure_ttl)
+            self.engine = embedded(broker_path(self.broker), result_ttl, failure_ttl)
             return
         from miniasgi.queue.celery import CeleryEngine
         from miniasgi.queue.outbox import OutboxEngine
@@ -267,8 +232,7 @@ class Queue:
         if outbox is None:
             self.engine = celery
         else:  # what has been handed over is the broker's: its row is soon deleted
-            file = embedded(broker_path(outbox), result_ttl=60.0, failure_ttl=failure_ttl)
-            self.engine = OutboxEngine(file, celery)
+            self.engine = OutboxEngine(embedded(broker_path(outbox), 60.0, failure_ttl), celery)
 
     def __repr__(self) -> str:
         return f"Queue({self.name!r}, {self.engine.where!r})"
@@ -323,9 +287,7 @@ class Queue:
         """The Celery application. Name it in your module: ``celery_app = queue.celery``."""
         return self.engine.celery
 
-    def worker(
-        self, concurrency: int = 4, grace: float = 30.0
-    ) -> AbstractAsyncContextManager[Worker]:
+    def worker(self, concurrency: int = 4, grace: float = 30.0) -> Worker:
         """Run this queue's jobs here while the block is open; needs asyncio. See `Worker`."""
         return self.engine.worker(concurrency, grace)
 

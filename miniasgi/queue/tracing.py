@@ -33,8 +33,7 @@ def span(job: Job) -> AbstractContextManager[Any]:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     # An empty one to begin with: the span that is current here may be of another job.
-    carrier = {"traceparent": job.trace} if job.trace else {}
-    context = TraceContextTextMapPropagator().extract(carrier, Context())
+    context = TraceContextTextMapPropagator().extract({"traceparent": job.trace or ""}, Context())
     promised = api.get_current_span(context).get_span_context()
     return api.get_tracer("miniasgi.queue").start_as_current_span(  # type: ignore[no-any-return]
         f"process {job.task}",

@@ -30,11 +30,6 @@ from miniasgi.queue.store import Job, Outcome
 logger = logging.getLogger("miniasgi.queue")
 Settle = Callable[[Connection], bool]
 
-_GIVEN_BACK = Outcome("ready", error="given back: its worker stopped")
-_NOT_BEGUN = Outcome("ready", attempts=1)
-
-_REVOKED = Outcome("revoked", error="revoked while it ran")
-
 
 @dataclass(slots=True, eq=False)
 class Slot:
@@ -65,7 +60,6 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.queue, self.writer = self.site.name, self.site.writer
-        self.functions = self.site.functions
 
     async def __aenter__(self) -> "Worker":
         self._free = self.concurrency
@@ -74,7 +68,6 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()  # what is claimed runs in a copy of it
         self._rang = asyncio.Event()
-        self._empty = asyncio.Event()
         self._owner = await asyncio.to_thread(self._open)
         self._loop.add_reader(self._socket, self._hear)
         self._serving = self._loop.create_task(self._serve())
@@ -97,7 +90,7 @@ class Worker:
         self._socket.close()
         await self._wait_empty(self.grace)
         for slot in list(self.slots.values()):
-            self._cancel(slot, _GIVEN_BACK)
+            self._cancel(slot, Outcome("ready", error="given back: its worker stopped"))
         if any(slot.task for slot in self.slots.values()):
             await self._wait_empty(5.0)  # for what the cancelled tasks do to clean up
         if self.slots:
@@ -106,10 +99,11 @@ class Worker:
             self._owner.drop()
 
     async def _wait_empty(self, timeout: float) -> None:
-        self._empty.clear()
-        if self.slots:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), timeout)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self.slots:
+                    self._rang.clear()  # each slot that becomes free rings
+                    await self._rang.wait()
 
     def forgive(self) -> None:
         """Before the process exits with threads at work: their jobs did not crash it."""
@@ -172,14 +166,13 @@ class Worker:
         for owner in {str(slot.job.owner) for slot in self.slots.values()}:  # a promise has another
             for id in writer.read(store.revoking, owner):
                 if id in self.slots:
-                    self._cancel(self.slots[id], _REVOKED)
+                    self._cancel(self.slots[id], Outcome("revoked", error="revoked while it ran"))
         for slot in list(self.slots.values()):
             self._report(slot)
         if time.monotonic() >= self._delete_at:
             for state in store.ENDED:
-                failed = state == "failure"
-                before = time.time() - (self.site.failure_ttl if failed else self.site.result_ttl)
-                while await writer.arun(store.delete, self.queue, state, before):
+                ttl = self.site.failure_ttl if state == "failure" else self.site.result_ttl
+                while await writer.arun(store.delete, self.queue, state, time.time() - ttl):
                     pass
             self._delete_at = time.monotonic() + 60.0
 
@@ -203,7 +196,7 @@ class Worker:
         return False
 
     def _begin(self, job: Job, context: Context, promise: object = None) -> None:
-        slot = self.slots[job.id] = Slot(job, self.functions.get(job.task), promise)
+        slot = self.slots[job.id] = Slot(job, self.site.functions.get(job.task), promise)
         if slot.function is None or slot.function.is_async or self._stopping:
             slot.task = self._loop.create_task(self._run(slot), context=context)
         else:
@@ -213,9 +206,9 @@ class Worker:
 
     async def _run(self, slot: Slot) -> None:
         if self._stopping:
-            outcome = _NOT_BEGUN
+            outcome = Outcome("ready", attempts=1)  # it has not begun
         elif slot.function is None:
-            outcome = unknown(slot.job, self.functions)
+            outcome = unknown(slot.job, self.site.functions)
         else:
             slot.cancellable = True
             try:
@@ -245,7 +238,7 @@ class Worker:
         """
         while True:
             jobs = context.run(self._run_in_thread, slot)
-            function = self.functions.get(jobs[0].task) if jobs else None
+            function = self.site.functions.get(jobs[0].task) if jobs else None
             if function is None or function.is_async or self._stopping:
                 break
             done, slot = slot, Slot(jobs[0], function)
@@ -281,7 +274,5 @@ class Worker:
         if not jobs:
             self._free += 1
             self._rang.set()  # a bell may have rung while no slot was free
-        if not self.slots:
-            self._empty.set()
-            if self._socket.fileno() < 0 and self._serving.done():
-                self._owner.drop()
+        if not self.slots and self._socket.fileno() < 0:  # the last thread, after the end
+            self._owner.drop()

@@ -58,6 +58,7 @@ class Writer:
         self.path = file.path
         self.directory = file.beside("-owners")
         self._begin_anew()
+        os.register_at_fork(after_in_child=self._after_fork)
 
     def _begin_anew(self) -> None:
         #: What was accepted here, by id; each is asked to tick every second.
@@ -305,15 +306,10 @@ class Writer:
             self._owner.drop()
             self._owner = None
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         for promise in self.promises.values():
-            promise.leave()
+            promise.take()  # it is the parent's
         self._begin_anew()
-
-
-def _after_fork() -> None:
-    for writer in Writer._all.values():
-        writer.after_fork()
 
 
 def _close_all() -> None:
@@ -324,5 +320,4 @@ def _close_all() -> None:
             writer.close()
 
 
-os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_close_all)

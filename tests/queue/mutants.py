@@ -87,7 +87,7 @@ MUTANTS = [
         "drop the promise of a response that failed",
         PROMISES,
         "        self.__del__()\n",
-        "        self._take()\n",
+        "        self.take()\n",
         ["test_promises.py::test_a_response_that_failed_releases_its_promise_to_any_worker"],
     ),
     Mutant(
@@ -117,7 +117,7 @@ MUTANTS = [
     Mutant(
         "leave the file open while the process forks",
         "miniasgi/queue/files.py",
-        "    before=_before_fork,\n",
+        "            before=self._before_fork,\n",
         "",
         [
             "test_owners.py::test_what_a_forked_child_acknowledges_is_there_though_its_parent_is_gone"

@@ -547,7 +547,7 @@ async def test_a_child_of_a_fork_does_not_let_go_what_its_parent_has_promised(
 
     promise = await note.accept()
     if (child := os.fork()) == 0:
-        os._exit(promise._take())
+        os._exit(promise.take())
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     await promise()
