@@ -42,7 +42,7 @@ card = Card(
     lit=(".delay(", ".adelay("),
     decisive={
         "miniasgi": ("miniasgi.queue.store:recover",),
-        "miniasgi_redis": ("miniasgi.queue.celery:application",),
+        "miniasgi_redis": ("miniasgi.queue.celery_application:application",),
         "fastapi": ("celery.worker.request:Request.execute_using_pool",),
     },
 )

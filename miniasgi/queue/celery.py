@@ -1,8 +1,7 @@
 """The Celery engine: the same queue on a broker, when one machine is not enough.
 
 `CeleryEngine.celery` is an ordinary Celery application with every task of the queue registered on
-it, so that Celery's own worker, Flower and beat work with it. docs/celery.md has the settings, each
-with its reason.
+it, so that Celery's own worker, Flower and beat work with it.
 
 Rules of this file: a job is announced in the backend before it is published; whatever is wrong with
 the broker is one sentence, `QueueUnavailable`, within seconds; an event loop is never blocked,
@@ -12,7 +11,10 @@ because what a coroutine asks of the broker is done in the engine's own threads.
 import asyncio
 import json
 import logging
+import os
 import re
+import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -24,10 +26,11 @@ from uuid import uuid4
 
 try:
     from amqp.exceptions import AMQPError
-    from celery import Celery
     from celery.backends.redis import RedisBackend
     from kombu.exceptions import ChannelError, KombuError
     from redis.exceptions import RedisError
+
+    from miniasgi.queue.celery_application import PRIORITIES, application
 except ImportError as exc:
     raise ImportError(f"a queue on Celery needs: pip install 'miniasgi[celery]' ({exc})") from exc
 
@@ -46,54 +49,6 @@ logger = logging.getLogger("miniasgi.queue")
 ANSWERS = 1.0  #: seconds in which workers answer; Celery waits all of them
 #: What is raised where a broker or a backend cannot be used.
 DOWN = (KombuError, RedisError, AMQPError, OSError)
-PRIORITIES = 10  #: 0 to 9: what Redis is given lists for, and RabbitMQ a queue
-
-
-def application(
-    name: str, broker: str, backend: str, ttl: float, patience: float, visibility: float
-) -> Any:
-    """A Celery application that loses nothing. ``patience``: seconds to wait for the broker."""
-    app = Celery(name, broker=broker, backend=backend, set_as_current=False)
-    attempts = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2}
-    transport: dict[str, Any] = {"connect_retries_timeout": patience, **attempts}
-    if broker.startswith("amqp"):
-        transport |= {"confirm_publish": True, "read_timeout": patience, "write_timeout": patience}
-    else:
-        transport |= {
-            "visibility_timeout": visibility,
-            "socket_timeout": patience,
-            "socket_connect_timeout": patience,
-            "priority_steps": list(range(PRIORITIES)),
-            "queue_order_strategy": "priority",
-            "unacked_key": f"{name}-unacked",
-            "unacked_index_key": f"{name}-unacked-index",
-            "unacked_mutex_key": f"{name}-unacked-mutex",
-            "unacked_restore_interval": max(1, min(10, int(visibility / 2))),
-            "unacked_restore_throttle": 1,
-        }
-    app.conf.update(
-        accept_content=["json"],
-        broker_connection_max_retries=None,
-        broker_connection_retry_on_startup=True,
-        broker_connection_timeout=patience,
-        broker_transport_options=transport,
-        redis_socket_connect_timeout=patience,
-        redis_socket_timeout=patience,
-        result_accept_content=["json"],
-        result_backend_always_retry=True,
-        result_backend_transport_options={"retry_policy": attempts},
-        result_expires=int(ttl),
-        result_serializer="json",
-        task_acks_late=True,
-        task_default_queue=name,
-        task_publish_retry_policy=attempts,
-        task_queue_max_priority=PRIORITIES - 1 if broker.startswith("amqp") else None,
-        task_reject_on_worker_lost=True,
-        task_serializer="json",
-        worker_cancel_long_running_tasks_on_connection_loss=True,
-        worker_prefetch_multiplier=1,
-    )
-    return app
 
 
 class CeleryEngine:
@@ -124,10 +79,11 @@ class CeleryEngine:
         self._runner = Runner(self.marks, max_crashes, visibility_timeout)
         self._threads = BackgroundThreads(16)
         self._warned = False
+        self._timeouts: dict[str, float | None] = {}
 
     def register(self, function: Function) -> None:
         """Make a Celery task of it, of the same name."""
-        timeout = function.timeout
+        timeout = self._timeouts[function.name] = function.timeout
         if timeout is not None and timeout >= self.longest:
             raise ValueError(f"{function.name} may run {timeout:g} s, and {self._too_late()}")
 
@@ -157,13 +113,13 @@ class CeleryEngine:
         self._check(job)
         await self._threads.run(partial(self.publish, job))
 
-    def publish(self, job: Job) -> None:
-        """Announce it and hand it to the broker. The same id again is the same job."""
+    def publish(self, job: Job) -> bool:
+        """Announce it and hand it to the broker. False: the same id was published before."""
         self._check(job)
         args, kwargs = json.loads(job.arguments)
         level = job.priority if self._is_amqp else PRIORITIES - 1 - job.priority
         with self.explained():
-            if self.marks.announce(job):
+            if is_new := self.marks.announce(job):
                 self.celery.send_task(
                     job.task,
                     args,
@@ -176,6 +132,7 @@ class CeleryEngine:
                     headers={"miniasgi_copy": uuid4().hex},
                 )
                 self.marks.published(job.id)
+        return is_new
 
     @property
     def _is_amqp(self) -> bool:
@@ -187,9 +144,11 @@ class CeleryEngine:
 
     def _check(self, job: Job) -> None:
         self.check_priority(job)
-        wait = (job.due_at or 0.0) - time.time()
-        if wait >= self.longest:
-            raise ValueError(f"a job that waits {wait:.0f} s runs twice: {self._too_late()}")
+        wait = max(0.0, (job.due_at or 0.0) - time.time())
+        run = self._timeouts.get(job.task) or 0.0
+        if wait + run >= self.longest:  # for the broker it is one time: a worker has the job
+            said = f"waits {wait:.0f} s and may run {run:g} s" if run else f"waits {wait:.0f} s"
+            raise ValueError(f"a job that {said} runs twice: {self._too_late()}")
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -215,8 +174,15 @@ class CeleryEngine:
     def work(self, concurrency: int, grace: float) -> None:
         """Be a Celery worker until SIGTERM or Ctrl-C."""
         self.celery.conf.worker_soft_shutdown_timeout = grace
-        options = ["--loglevel=INFO", "--without-gossip", "--without-mingle"]
-        self.celery.worker_main(["worker", f"--concurrency={concurrency}", *options])
+        worker = self.celery.Worker(
+            hostname=f"{self.name}-{os.getpid()}@{socket.gethostname()}",  # or two would be one
+            concurrency=concurrency,
+            loglevel="INFO",
+            without_gossip=True,
+            without_mingle=True,
+        )
+        worker.start()
+        sys.exit(worker.exitcode)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -253,12 +219,12 @@ class CeleryPromise:
         promises = [p for p in (self, *others) if isinstance(p, CeleryPromise)]
         rest = [other for other in others if other not in promises]
         fresh = [promise for promise in promises if not promise._accepted]
-        await self._engine._threads.run(partial(_publish_all, fresh))
+        made = await self._engine._threads.run(partial(_publish_all, fresh))
         try:
             if rest:
                 await rest[0].accept(*rest[1:])
         except BaseException:
-            await self._engine._threads.run(partial(_withdraw, fresh))
+            await self._engine._threads.run(partial(_withdraw, made))
             raise
         for promise in fresh:
             promise._accepted = True
@@ -271,13 +237,17 @@ class CeleryPromise:
         """The response failed, the promise stands."""
 
 
-def _publish_all(promises: list[CeleryPromise]) -> None:
-    for number, promise in enumerate(promises):
-        try:
-            promise._engine.publish(promise._job)
-        except BaseException:
-            _withdraw(promises[:number])
-            raise
+def _publish_all(promises: list[CeleryPromise]) -> list[CeleryPromise]:
+    """Those that were published now: what was promised before is no affair of this response."""
+    made: list[CeleryPromise] = []
+    try:
+        for promise in promises:
+            if promise._engine.publish(promise._job):
+                made.append(promise)
+    except BaseException:
+        _withdraw(made)
+        raise
+    return made
 
 
 def _withdraw(promises: list[CeleryPromise]) -> None:

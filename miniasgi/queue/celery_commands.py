@@ -25,6 +25,10 @@ def answer(queue: Any, options: Any) -> dict[str, Any] | int | None:
     command = options.command.__name__.rstrip("_")
     if command in _ELSEWHERE and not (command == "purge" and options.state == ["ready"]):
         raise ValueError(f"{queue!r}: {_ELSEWHERE[command].format(name=queue.name)}")
+    if command == "purge" and options.older:
+        raise ValueError(f"{queue!r}: no broker tells how old a message is: leave out --older")
+    if command == "status" and getattr(options, "check", False):
+        raise ValueError(f"{queue!r}: --check looks into a file: ask /api/overview of its monitor")
     with queue.engine.explained():
         if command == "purge":
             return _purge(queue)
@@ -42,8 +46,14 @@ def _status(queue: Any) -> dict[str, Any]:
 
 
 def _purge(queue: Any) -> int:
+    """One message after the other, because with it goes what is known of its job."""
+    purged = 0
     with queue.celery.connection_for_write() as connection:
-        return int(connection.default_channel.queue_purge(queue.name) or 0)
+        channel = connection.default_channel
+        while (message := channel.basic_get(queue.name, no_ack=True)) is not None:
+            queue.engine.marks.drop(message.headers["id"])
+            purged += 1
+    return purged
 
 
 def _count(jobs: dict[str, list[Any]]) -> int:

@@ -36,7 +36,7 @@ _STOPPED = signal.SIGTERM - 256  #: with this a child ends when its worker stops
 
 
 class Runner:
-    """Runs functions as Celery tasks. ``longest`` is how many seconds a retry may wait."""
+    """Runs functions as Celery tasks. ``longest``: seconds in which a job waits, runs and ends."""
 
     def __init__(self, marks: Marks, max_crashes: int | None, longest: float) -> None:
         self._marks = marks
@@ -67,7 +67,7 @@ class Runner:
             return json.loads(outcome.result)
         self._marks.end(job.id, outcome.error, outcome.traceback)
         if outcome.brings_work:
-            self._again(task, outcome)
+            self._again(task, outcome, (self._longest - (function.timeout or 0.0)) / 2)
         raise JobFailed(outcome.error or "")
 
     def _begin(self, task: Any, arguments: str) -> Job:
@@ -92,15 +92,13 @@ class Runner:
             task.backend.mark_as_revoked(task.request.id, skip.revoked, request=task.request)
         raise Ignore(str(skip))
 
-    def _again(self, task: Any, outcome: Outcome) -> NoReturn:
+    def _again(self, task: Any, outcome: Outcome, most: float) -> NoReturn:
         countdown = max(0.0, (outcome.due_at or 0.0) - time.time())
-        if countdown > self._longest:
+        if countdown > most:
             said = "job %s is retried in %g s and not in %g: its broker would hand it out twice"
-            logger.warning(said, task.request.id, self._longest, countdown)
+            logger.warning(said, task.request.id, most, countdown)
         try:
-            raise task.retry(
-                exc=JobFailed(outcome.error or ""), countdown=min(countdown, self._longest)
-            )
+            raise task.retry(exc=JobFailed(outcome.error or ""), countdown=min(countdown, most))
         except Reject as exc:  # it could not be published: Celery would drop the job
             raise Reject(exc.reason, requeue=True) from exc
 

@@ -136,12 +136,12 @@ class Site:
 
     name: str
     durability: str
-    max_crashes: int | None
     hold: float
     lock_timeout: float
+    failure_ttl: float
     path: Path
     result_ttl: float
-    failure_ttl: float
+    max_crashes: int | None
     functions: dict[str, Function] = field(default_factory=dict, init=False)
     workers: list[Any] = field(default_factory=list, init=False)  #: that run in this process
 

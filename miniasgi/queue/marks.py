@@ -18,6 +18,7 @@ from miniasgi.queue.store import Job
 _STATES = {"PENDING": "ready", "RECEIVED": "ready", "STARTED": "running", "RETRY": "scheduled"}
 _TOLD = ("queue", "task", "arguments", "priority", "created_at", "due_at", "expires_at")
 _ENDED = ("SUCCESS", "FAILURE", "REVOKED")
+_WAITS = 30 * 86_400  # seconds that a message may wait for a worker, and its hash with it
 
 
 class Skip(Exception):
@@ -53,11 +54,15 @@ class Marks:
         Raises ValueError if the id belongs to another task or to other arguments.
         """
         mine = {name: getattr(job, name) for name in _TOLD if getattr(job, name) is not None}
+        mine |= {"starts": job.attempt, "retries": job.retries}
+        mine["given_back"] = max(
+            0, job.attempt - job.retries
+        )  # what began elsewhere crashed nobody
         key = self._keys(job.id)[1]
         with self._pipeline() as pipe:
-            for field, value in (mine | {"starts": job.attempt, "retries": job.retries}).items():
+            for field, value in mine.items():
                 pipe.hsetnx(key, field, value)
-            pipe.expire(key, self._ttl + int(max(0.0, (job.due_at or 0.0) - job.created_at)))
+            pipe.expire(key, _WAITS + int(max(0.0, (job.due_at or 0.0) - job.created_at)))
             pipe.hgetall(key)
             there = _text(pipe.execute()[-1])
         if [there[name] for name in ("queue", "task", "arguments")] != [
@@ -81,19 +86,22 @@ class Marks:
         """
         now = time.time()
         result_key, key = self._keys(request.id)
-        # A retry is another message; what a broker hands out again is the same one.
-        copy = f"{request.get('miniasgi_copy') or ''}/{request.retries}"
+        # Of two that were published, the first to begin is the job, and its retries after it. Each
+        # retry is a message of its own; what a broker hands out again is the same one.
+        message = request.get("miniasgi_copy") or ""
         with self._pipeline() as pipe:
             pipe.get(result_key)
-            pipe.hsetnx(key, "copy", copy)
+            pipe.hsetnx(key, "message", message)
+            pipe.hsetnx(key, f"try {message}", request.retries)
             pipe.hincrby(key, "starts", 1)
             pipe.hgetall(key)
             pipe.expire(key, self._ttl)
-            raw, _, starts, found, _ = pipe.execute()
+            raw, _, _, starts, found, _ = pipe.execute()
         there = _text(found)
         if raw and self._backend.decode_result(raw)["status"] in _ENDED:
             raise Skip("it has ended already")
-        if there["copy"] != copy:
+        first = (there["message"], there[f"try {message}"])
+        if first != (message, str(request.retries)):
             self._backend.client.hincrby(key, "starts", -1)
             raise Skip("another copy of its message runs")
         if "revoked" in there:
@@ -123,8 +131,9 @@ class Marks:
     def end(self, id: str, error: str | None, traceback: str | None = None) -> None:
         """The attempt has failed. If it is retried, that is another message, which may run."""
         key = self._keys(id)[1]
+        message = (self._backend.client.hget(key, "message") or b"").decode()
         with self._pipeline() as pipe:
-            pipe.hdel(key, "copy")
+            pipe.hdel(key, f"try {message}")
             pipe.hset(key, mapping={"error": error or "", "traceback": traceback or ""}).execute()
 
     def is_revoked(self, id: str) -> bool:
@@ -170,8 +179,16 @@ class Marks:
         return True
 
     def forget(self, id: str) -> bool:
-        row = self.row(id)
+        """A job that was revoked is known until its message is gone: or it would run."""
+        has_result = self._backend.client.exists(self._keys(id)[0])
+        row = self.row(id) if has_result else None
         return bool(row and row["settled_at"] and self._backend.client.delete(*self._keys(id)))
+
+    def drop(self, id: str) -> None:
+        """Its message has been deleted: a job that has not ended never was, and its id is free."""
+        row = self.row(id)
+        if row is not None and (row["settled_at"] is None or row["state"] == "revoked"):
+            self._backend.client.delete(*self._keys(id))
 
 
 def _text(found: dict[bytes, bytes]) -> dict[str, str]:

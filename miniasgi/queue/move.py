@@ -8,11 +8,13 @@ said so from being published twice, and a worker skips the second copy of what i
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from miniasgi.queue import store
 from miniasgi.queue.celery import CeleryEngine
+from miniasgi.queue.celery_application import PRIORITIES
 from miniasgi.queue.owners import Owner, is_alive, living
 from miniasgi.queue.writer import Writer
 
@@ -29,11 +31,12 @@ def move(writer: Writer, engine: Any, batch: int = 100) -> Iterator[int]:
         raise ValueError(f"{len(workers)} workers run on {writer.path}: stop them first")
     owner = Owner(directory, "mover")
     try:
-        writer.run(store.give_back_moved, partial(is_alive, directory), time.time())
+        for row in writer.read(store.counts):  # what dead workers had in hand waits again
+            writer.run(store.recover, row["queue"], partial(is_alive, directory), None, time.time())
         before = time.time() + engine.longest / 2
         while jobs := writer.run(store.take_out, owner.name, batch, before):
             for job in jobs:
-                engine.publish(job)
+                engine.publish(replace(job, priority=min(max(job.priority, 0), PRIORITIES - 1)))
             writer.run(store.delete_owned, owner.name)
             yield len(jobs)
     finally:

@@ -27,7 +27,7 @@ from miniasgi.queue.embedded import EmbeddedEngine
 from miniasgi.queue.errors import QueueUnavailable
 from miniasgi.queue.jobs import Function
 from miniasgi.queue.promises import Promise
-from miniasgi.queue.store import Job
+from miniasgi.queue.store import Job, Outcome
 from miniasgi.queue.worker import Worker
 
 
@@ -128,7 +128,14 @@ class _Anything(dict[str, Any]):
 
     def get(self, name: str, default: object = None) -> Any:
         retry = {"max_retries": None, "retry_backoff": 0.2, "retry_backoff_max": 5.0}
-        return Function(name, self._hand_over, bind=True, **retry)  # type: ignore[arg-type]
+        return _HandOver(name, self._hand_over, bind=True, **retry)  # type: ignore[arg-type]
+
+
+class _HandOver(Function):
+    """Tried again and again, but for what another time cannot mend: an id that is taken."""
+
+    def failed(self, job: Job, exc: BaseException, *, final: bool = False) -> Outcome:
+        return super().failed(job, exc, final=final or isinstance(exc, ValueError))
 
 
 class OutboxResult(CeleryResult):
@@ -142,17 +149,18 @@ class OutboxResult(CeleryResult):
         row = self._file.writer.read(store.find, self.id)
         if row is None or row["state"] == "success":
             return super()._read()
-        if row["settled_at"] is not None and not row["attempt"]:
+        if row["state"] == "failure" or (row["settled_at"] is not None and not row["attempt"]):
             return row
         if row["settled_at"] is not None:  # revoked while it was handed over
             return super()._read() or row
-        there = self._read_early() if row["state"] == "running" else None
+        there = self._read_early(row) if row["state"] == "running" else None
         return there or dict(row) | {"state": "ready", "retries": 0, "attempt": 0, "error": None}
 
-    def _read_early(self) -> Any:
-        """What the broker may know already of a job that is being handed over."""
+    def _read_early(self, row: store.Row) -> Any:
+        """What the broker may know already of this job, which is being handed over."""
         with suppress(QueueUnavailable):
-            return super()._read()
+            there = super()._read()
+            return there if there and there["arguments"] == row["arguments"] else None
 
     def revoke(self) -> bool:
         """As on the broker; a job that has not been handed over never will be.

@@ -211,11 +211,11 @@ class Queue:
         self.tasks: dict[str, Task[Any]] = {}
         #: What `lifespan` opens beside the worker: a monitor puts its watch here.
         self.beside: list[Callable[[], AbstractAsyncContextManager[object]]] = []
-        embedded = partial(EmbeddedEngine, name, durability, max_crashes, hold, lock_timeout)
+        embedded = partial(EmbeddedEngine, name, durability, hold, lock_timeout, failure_ttl)
         if self.broker.partition("://")[0] not in _CELERY:
             if backend is not None or outbox is not None:
                 raise ValueError(f"{self.broker} needs neither backend nor outbox: leave them out")
-            self.engine = embedded(broker_path(self.broker), result_ttl, failure_ttl)
+            self.engine = embedded(broker_path(self.broker), result_ttl, max_crashes)
             return
         from miniasgi.queue.celery import CeleryEngine
         from miniasgi.queue.outbox import OutboxEngine
@@ -231,8 +231,9 @@ class Queue:
         )
         if outbox is None:
             self.engine = celery
-        else:  # what has been handed over is the broker's: its row is soon deleted
-            self.engine = OutboxEngine(embedded(broker_path(outbox), 60.0, failure_ttl), celery)
+        else:  # what has been handed over is the broker's: its row is soon deleted. To die with it
+            # in hand, as a server may that is stopped while the broker is away, says nothing of it.
+            self.engine = OutboxEngine(embedded(broker_path(outbox), 60.0, None), celery)
 
     def __repr__(self) -> str:
         return f"Queue({self.name!r}, {self.engine.where!r})"

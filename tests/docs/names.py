@@ -34,7 +34,8 @@ WORDS = re.findall(
     r"\S+",
     """
     RETURNING SimpleWorker SqliteHuey StateDirectory TestClient accept_content acks_late
-    autoretry_for broker_connection_max_retries cp cron every fg flock ge hsetnx injected
+    autoretry_for broker_connection_max_retries control_exchange cp cron every fg flock ge hsetnx
+    injected
     miniasgi_schema opentelemetry orjson packaging pytest11 reject_on_worker_lost
     result_expires schedule starlette_queue task_acks_late task_reject_on_worker_lost testclient
     unequal user_agent worker_prefetch_multiplier worse

@@ -19,6 +19,7 @@ OWNERS = "miniasgi/queue/owners.py"
 PROMISES = "miniasgi/queue/promises.py"
 WORKER = "miniasgi/queue/worker.py"
 CELERY = "miniasgi/queue/celery.py"
+CELERY_APPLICATION = "miniasgi/queue/celery_application.py"
 CELERY_TASKS = "miniasgi/queue/celery_tasks.py"
 MARKS = "miniasgi/queue/marks.py"
 MOVE = "miniasgi/queue/move.py"
@@ -160,7 +161,7 @@ MUTANTS = [
     ),
     Mutant(
         "acknowledge before the work",
-        CELERY,
+        CELERY_APPLICATION,
         "        task_acks_late=True,\n",
         "        task_acks_late=False,\n",
         ["test_celery.py::test_a_worker_killed_in_mid_work_and_all_its_children_loses_no_job"],
@@ -207,9 +208,26 @@ MUTANTS = [
     Mutant(
         "run what another copy runs",
         MARKS,
-        '        if there["copy"] != copy:\n',
+        "        if first != (message, str(request.retries)):\n",
         "        if False:\n",
         ["test_celery.py::test_a_second_copy_of_a_message_is_skipped"],
+    ),
+    Mutant(
+        "run another copy between two attempts",
+        MARKS,
+        "        if first != (message, str(request.retries)):\n",
+        "        if first[1] != str(request.retries):\n",
+        [
+            "test_celery.py::"
+            "test_a_job_that_was_published_twice_has_its_retries_once_and_crashed_nobody"
+        ],
+    ),
+    Mutant(
+        "revoke what another response has promised",
+        CELERY,
+        "            if promise._engine.publish(promise._job):\n",
+        "            if promise._engine.publish(promise._job) or True:\n",
+        ["test_celery.py::test_a_response_that_fails_leaves_alone_what_another_has_promised"],
     ),
     Mutant(
         "run what has ended",
@@ -221,34 +239,29 @@ MUTANTS = [
     Mutant(
         "publish what is published already",
         CELERY,
-        "            if self.marks.announce(job):\n",
-        "            if self.marks.announce(job) or True:\n",
+        "            if is_new := self.marks.announce(job):\n",
+        "            if is_new := self.marks.announce(job) or True:\n",
         ["test_celery.py::test_what_was_published_is_not_published_again"],
     ),
     Mutant(
         "delete what is moved before it is published",
         MOVE,
-        "            for job in jobs:\n"
-        "                engine.publish(job)\n"
-        "            writer.run(store.delete_owned, owner.name)\n",
-        "            writer.run(store.delete_owned, owner.name)\n"
-        "            for job in jobs:\n"
-        "                engine.publish(job)\n",
+        "            for job in jobs:\n",
+        "            writer.run(store.delete_owned, owner.name)\n            for job in jobs:\n",
         ["test_move.py::test_a_mover_that_dies_before_it_publishes_has_lost_nothing"],
     ),
     Mutant(
         "move under another id",
         MOVE,
-        "                engine.publish(job)\n",
-        "                job.id += 'x'\n                engine.publish(job)\n",
+        "            for job in jobs:\n",
+        "            for job in jobs:\n                job.id += 'x'\n",
         ["test_move.py::test_what_waits_is_moved_with_its_attempts_and_what_is_due_too_late_stays"],
     ),
     Mutant(
         "leave a dead mover's jobs with it",
         MOVE,
-        "        writer.run(store.give_back_moved, partial(is_alive, directory), time.time())\n"
-        "        before",
-        "        before",
+        "        for row in writer.read(store.counts):",
+        "        for row in ():",
         ["test_move.py::test_what_waits_is_moved_with_its_attempts_and_what_is_due_too_late_stays"],
     ),
 ]

@@ -18,13 +18,21 @@ FLOORS = [
     {"jobs", "results"},
     {"worker"},
     {"promises", "marks"},
-    {"embedded", "celery_tasks"},
+    {"embedded", "celery_tasks", "celery_application"},
     {"celery"},
     {"outbox", "move"},
     {"tasks", "celery_commands"},
     {"commands", "__init__"},
 ]
-CELERY = {"celery", "celery_commands", "celery_tasks", "marks", "move", "outbox"}
+CELERY = {
+    "celery",
+    "celery_application",
+    "celery_commands",
+    "celery_tasks",
+    "marks",
+    "move",
+    "outbox",
+}
 WEB = {"background", "concurrency", "types", "events"}
 
 

@@ -15,7 +15,8 @@ from celery.app.utils import find_app
 
 from demos.redis_server import RedisServer, why_not
 from miniasgi import BackgroundTasks, JSONResponse, MiniASGI, Request
-from miniasgi.queue import JobFailed, Queue, QueueUnavailable
+from miniasgi.queue import JobFailed, Queue, QueueUnavailable, Retry
+from miniasgi.queue.store import Job
 from miniasgi.testing import Client
 from tests.queue.conformance.conftest import in_this_process
 from tests.queue.processes import ROOT
@@ -45,7 +46,8 @@ def test_the_settings_lose_nothing_by_default() -> None:
     transport = conf.broker_transport_options
 
     assert (conf.task_acks_late, conf.task_reject_on_worker_lost) == (True, True)
-    assert (conf.worker_prefetch_multiplier, conf.accept_content) == (1, ["json"])
+    assert conf.worker_prefetch_multiplier == 1
+    assert conf.accept_content == ["json", "plain-json"]
     assert (transport["visibility_timeout"], transport["socket_timeout"]) == (600.0, 5.0)
     assert conf.result_expires == 7 * 86_400
 
@@ -212,8 +214,8 @@ async def test_a_copy_of_what_has_ended_is_skipped(queue: Queue, redis: RedisSer
     first = await note.options(task_id="one").adelay("one")
     async with in_this_process(queue):
         await first.aget(PATIENCE)
-        copy = redis.ask("HGET", "celery-task-meta-one-job", "copy").split(b"\r\n")[1].decode()
-        again = {"task_id": "one", "headers": {"miniasgi_copy": copy.partition("/")[0]}}
+        copy = redis.ask("HGET", "celery-task-meta-one-job", "message").split(b"\r\n")[1].decode()
+        again = {"task_id": "one", "headers": {"miniasgi_copy": copy}}
         queue.celery.send_task("note", ("one",), queue="mail", priority=9, **again)
         other = await note.adelay("other")
         await other.aget(PATIENCE)
@@ -229,13 +231,121 @@ async def test_a_second_copy_of_a_message_is_skipped(queue: Queue, redis: RedisS
     async def note(name: str) -> None:
         runs.append(name)
 
-    redis.ask("HSET", "celery-task-meta-one-job", "copy", "another/0")  # it runs elsewhere
+    redis.ask("HSET", "celery-task-meta-one-job", "message", "another")  # it runs elsewhere
     await note.options(task_id="one").adelay("one")
     other = await note.adelay("other")
     async with in_this_process(queue):
         await other.aget(PATIENCE)
 
     assert runs == ["other"]
+
+
+@needs_redis
+async def test_a_job_that_was_published_twice_has_its_retries_once_and_crashed_nobody(
+    queue: Queue, redis: RedisServer
+) -> None:
+    runs: list[int] = []
+
+    @queue.task(bind=True, max_retries=3, retry_backoff=0.01)
+    async def note(job: Job) -> None:
+        runs.append(job.attempt)
+        raise ValueError("not yet")
+
+    last = queue.task(name="last")(lambda: None)
+    await note.options(task_id="one").adelay()
+    redis.ask("HDEL", "celery-task-meta-one-job", "published")  # as if it had been killed just then
+    result = await note.options(task_id="one").adelay()
+    async with in_this_process(queue):
+        with pytest.raises(JobFailed, match="ValueError: not yet"):
+            await result.aget(PATIENCE)
+        await last.delay().aget(PATIENCE)
+
+    assert runs == [1, 2, 3, 4]
+
+
+@needs_redis
+async def test_a_job_that_was_revoked_is_known_as_long_as_its_message_waits(
+    queue: Queue, redis: RedisServer
+) -> None:
+    runs: list[str] = []
+
+    @queue.task
+    async def note() -> None:
+        runs.append("note")
+
+    last = queue.task(name="last")(lambda: None)
+    result = await note.adelay()
+    told: tuple[object, ...] = (result.revoke(), result.forget(), result.state)
+    seconds = redis.count("TTL", f"celery-task-meta-{result.id}-job")
+    async with in_this_process(queue):
+        await last.delay().aget(PATIENCE)
+        told += (result.forget(), result.state)
+
+    assert told == (True, False, "REVOKED", True, "UNKNOWN")
+    assert seconds > 29 * 86_400
+    assert runs == []
+
+
+@needs_redis
+async def test_a_response_that_fails_leaves_alone_what_another_has_promised(
+    queue: Queue, redis: RedisServer
+) -> None:
+    @queue.task
+    async def charge(order: int) -> None: ...
+
+    @queue.task
+    async def mail(to: str) -> None: ...
+
+    first = await charge.options(task_id="order-42").adelay(42)
+    background = BackgroundTasks()
+    background.add_task(charge.options(task_id="order-42"), 42)
+    background.add_task(mail.options(task_id="order-42"), "ada")
+    with pytest.raises(ValueError, match="task_id 'order-42' is taken"):
+        await background.accept()
+
+    assert first.state == "PENDING"
+
+
+async def test_a_wait_and_a_run_are_one_time_for_the_broker() -> None:
+    queue = Queue("mail", "redis://localhost/1", visibility_timeout=20.0)
+
+    @queue.task(timeout=19.0)
+    async def long() -> None: ...
+
+    with pytest.raises(ValueError, match="waits 18 s and may run 19 s runs twice: after 20 s"):
+        await long.options(countdown=18.0).adelay()
+
+
+@needs_redis
+async def test_a_retry_waits_no_longer_than_leaves_time_to_run(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue("mail", redis.url(), visibility_timeout=10.0)
+    said: list[str] = []
+    warning = lambda words, *args: said.append(words % args)  # noqa: E731
+    monkeypatch.setattr("miniasgi.queue.celery_tasks.logger.warning", warning)
+
+    @queue.task(timeout=9.9, max_retries=1)
+    async def again() -> None:
+        raise Retry(countdown=60.0)
+
+    async with in_this_process(queue):
+        with pytest.raises(JobFailed, match="Retry"):
+            await (await again.adelay()).aget(PATIENCE)
+    queue.close()
+
+    assert [words for words in said if "is retried in 0.05 s and not in " in words] != []
+
+
+@pytest.mark.filterwarnings("ignore:You're running the worker")
+def test_a_worker_that_celery_ends_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue("mail", "redis://localhost/1")
+    monkeypatch.setattr(queue.celery.Worker, "start", lambda worker: setattr(worker, "exitcode", 1))
+
+    with pytest.raises(SystemExit) as ended:
+        queue.engine.work(1, 30.0)
+
+    assert ended.value.code == 1
 
 
 # Workers that die

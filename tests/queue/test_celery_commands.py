@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,29 @@ async def test_status_tells_what_waits_and_what_workers_do(shop: Queue, capsys: 
     }  # fmt: skip
 
 
+async def test_the_workers_of_another_queue_on_the_broker_are_not_this_ones(
+    shop: Queue, capsys: Output
+) -> None:
+    other = Queue("other", shop.broker)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    @other.task
+    def wait() -> None:
+        begun.release()
+        assert go_on.wait(PATIENCE)
+
+    async with in_this_process(other):
+        result = wait.delay()
+        begun.acquire()
+        run(["status", WHERE, "--json"])
+        go_on.set()
+        await result.aget(PATIENCE)
+    other.close()
+
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["running"], told["workers"]) == (0, 0)
+
+
 async def test_one_job_is_shown_and_revoked_by_its_id(shop: Queue, capsys: Output) -> None:
     shop.tasks["send"].options(task_id="one").delay(1)
     codes = [run(["revoke", WHERE, "one"])]
@@ -74,13 +98,13 @@ async def test_one_job_is_shown_and_revoked_by_its_id(shop: Queue, capsys: Outpu
 async def test_what_waits_at_the_broker_is_purged_if_that_is_asked_for(
     shop: Queue, capsys: Output
 ) -> None:
-    for priority in (0, 9):
-        shop.tasks["send"].options(priority=priority).delay(1)
+    waiting = [shop.tasks["send"].options(priority=priority).delay(1) for priority in (0, 9)]
     codes = [run(["status", WHERE, "--json"]), run(["purge", WHERE, "--state", "ready"])]
     codes.append(run(["status", WHERE, "--json"]))
 
     before, deleted, after = capsys.readouterr().out.splitlines()
     assert (codes, deleted) == ([0, 0, 0], "2 jobs deleted")
+    assert [one.state for one in waiting] == ["UNKNOWN"] * 2  # so its key is free again
     assert (json.loads(before)["waiting"], json.loads(after)["waiting"]) == (2, 0)
 
 
@@ -93,6 +117,7 @@ async def test_what_waits_at_the_broker_is_purged_if_that_is_asked_for(
         (["pause", WHERE], "control cancel_consumer shop"),
         (["resume", WHERE], "control add_consumer shop"),
         (["purge", WHERE], "results expire by themselves; --state ready deletes what waits"),
+        (["purge", WHERE, "--state", "ready", "--older", "60"], "leave out --older"),
     ],
 )
 async def test_what_celery_cannot_do_is_one_sentence_that_says_where_to_look(

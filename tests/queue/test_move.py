@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.app.task import Context
 
 from demos.redis_server import RedisServer, why_not
 from miniasgi.queue import Queue, store
@@ -97,6 +98,26 @@ def test_a_worker_that_starts_after_a_killed_move_finds_the_jobs_as_they_were(qu
     assert recovered == 2
     assert [row["state"] for row in before] == ["ready", "scheduled"]
     assert (taken, rows()) == (["held", "held"], before)
+
+
+def test_what_a_dead_worker_had_in_hand_is_moved_and_starts_there_without_a_crash(
+    queue: Queue, file: Path, tmp_path: Path
+) -> None:
+    result = queue.task(name="note")(lambda: None).options(priority=-5).delay()
+    dead = Owner(queue.writer.directory, "worker")
+    queue.writer.run(store.claim, "mail", dead.name, 1, time.time())
+    dead.drop()
+    with RedisServer(tmp_path) as redis:
+        code = run(["move", str(file), redis.url()])
+        there = Queue("mail", redis.url(), max_crashes=1)
+        row = there.AsyncResult(result.id).row
+        request = Context(id=result.id, task="note", retries=0, hostname="a", miniasgi_copy="one")
+        job, crashes = there.engine.marks.begin(request, "[[],{}]")  # type: ignore[union-attr]
+        there.close()
+
+    assert code == 0 and row is not None
+    assert (row["priority"], row["attempt"]) == (0, 1)
+    assert (job.attempt, crashes) == (2, 0)
 
 
 @pytest.mark.anyio

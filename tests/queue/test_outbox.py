@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from anyio import to_thread
 
 from demos.redis_server import RedisServer, why_not
-from miniasgi.queue import JobFailed, Queue
+from miniasgi.queue import JobFailed, Queue, store
 from miniasgi.queue.outbox import OutboxEngine
 from miniasgi.queue.store import Job
 from tests.queue.conformance.conftest import in_this_process
@@ -172,6 +173,40 @@ async def test_a_job_that_is_revoked_while_it_is_handed_over_never_runs(
         await (await note.adelay("next")).aget(PATIENCE)
 
     assert (asked, runs, result.state) == (True, ["next"], "REVOKED")
+
+
+async def test_a_key_that_is_taken_at_the_broker_ends_as_a_failure(
+    queue: Queue, redis: RedisServer, tmp_path: Path
+) -> None:
+    there = Queue("mail", redis.url(), outbox=f"sqlite:///{tmp_path / 'another.db'}")
+    note, _ = noted(queue)
+    theirs = await noted(there)[0].options(task_id="one").adelay("theirs")
+    async with in_this_process(there):
+        await theirs.aget(PATIENCE)
+
+    ours = await note.options(task_id="one").adelay("ours")
+    with pytest.raises(JobFailed, match="task_id 'one' is taken by note"):
+        await ours.aget(PATIENCE)
+    there.close()
+
+    assert (theirs.state, ours.state) == ("SUCCESS", "FAILURE")
+
+
+async def test_however_many_processes_died_with_it_in_hand_a_job_is_handed_over_again(
+    queue: Queue, redis: RedisServer, tmp_path: Path
+) -> None:
+    note, _ = noted(queue)
+    assert isinstance(queue.engine, OutboxEngine)
+    file = queue.engine._file
+    redis.kill()
+    result = await note.adelay("promised")
+    queue.engine._end()
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db, db:
+        db.execute("update miniasgi_job set state = 'running', owner = 'a-dead-one', crashes = 99")
+
+    file.writer.run(store.recover, "mail", lambda name: False, file.max_crashes, time.time())
+
+    assert in_file(tmp_path, result.id) == "scheduled"
 
 
 async def test_a_priority_that_the_broker_does_not_have_is_refused_at_the_call(

@@ -80,6 +80,23 @@ async def test_arguments_come_back_as_they_are_annotated(queue: Queue, working: 
     assert got == [Mail("ada", 2), ["a", "b"]]
 
 
+async def test_json_stays_what_it_is_whatever_it_means_to_others(
+    queue: Queue, working: Working
+) -> None:
+    @queue.task
+    async def echo(payload: dict[str, str]) -> dict[str, str]:
+        return payload
+
+    odd = [
+        {"__type__": "product", "__value__": "5"},
+        {"__type__": "date", "__value__": "2026-01-01"},
+    ]
+    async with working(queue):
+        back = [await (await echo.adelay(one)).aget(PATIENCE) for one in odd]
+
+    assert back == odd
+
+
 async def test_what_is_not_json_is_refused_at_the_call(queue: Queue) -> None:
     @queue.task
     async def send(what: object) -> None: ...
@@ -195,8 +212,8 @@ async def test_a_countdown_is_kept(queue: Queue, working: Working) -> None:
 
 
 @pytest.mark.differs(
-    "A countdown, a retry or a `timeout` longer than `visibility_timeout` (1 h) is refused or cut: "
-    "the broker would hand the job out twice."
+    "A countdown and a `timeout` longer than `visibility_timeout` (1 h) together are refused, "
+    "and a retry's wait is cut: the broker would hand the job out twice."
 )
 async def test_a_job_may_be_due_in_a_year(queue: Queue) -> None:
     @queue.task
