@@ -190,8 +190,6 @@ class _Table:
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         self.static: dict[str, dict[str, BaseRoute]] = {}
         self._own: dict[str, list[tuple[int, BaseRoute]]] = {}
-        self._merged: dict[str, list[BaseRoute]] = {}
-        self._longest = 0
         for number, route in enumerate(routes):
             # A static path that an earlier pattern also matches must wait for its turn.
             earlier = self._above(route.path)
@@ -201,20 +199,16 @@ class _Table:
             else:
                 beginning = route.path.partition("{")[0].rpartition("/")[0] + "/"
                 self._own.setdefault(beginning, []).append((number, route))
-                self._longest = max(self._longest, len(beginning))
+        self._below = {beginning: self._above(beginning) for beginning in self._own}
+        self._longest = max(map(len, self._own), default=0)
 
     def candidates(self, path: str) -> list[BaseRoute]:
         """Those that may match, in the order of registration."""
         # Bounded by the longest known one: a path of a thousand slashes costs no more than another.
         end = path.rfind("/", 0, self._longest) + 1
-        while end > 0:
-            beginning = path[:end]
-            if beginning in self._merged:
-                return self._merged[beginning]
-            if beginning in self._own:
-                return self._merged.setdefault(beginning, self._above(beginning))
+        while end > 0 and path[:end] not in self._below:
             end = path.rfind("/", 0, end - 1) + 1
-        return []
+        return self._below.get(path[:end], [])
 
     def allowed(self, path: str) -> set[str]:
         """The methods that this path answers; a `Mount` answers any, told as ``*``."""
