@@ -59,7 +59,6 @@ class BaseRoute:
     """A path with parameters, compiled once: matched against paths, and made into paths."""
 
     methods: Collection[str] = ()  # of a Mount: any
-    is_static = False
     respond: Respond
     endpoint: Any
 
@@ -141,7 +140,6 @@ class Route(BaseRoute):
         if "GET" in self.methods:
             self.methods.add("HEAD")
         self.respond = responder(endpoint, self.convertors, status_code)
-        self.is_static = not self.convertors
 
 
 class Mount(BaseRoute):
@@ -193,7 +191,7 @@ class _Table:
         for number, route in enumerate(routes):
             # A static path that an earlier pattern also matches must wait for its turn.
             earlier = self._above(route.path)
-            if route.is_static and all(one.match(route.path) is None for one in earlier):
+            if not route.convertors and all(one.match(route.path) is None for one in earlier):
                 for method in route.methods:
                     self.static.setdefault(route.path, {}).setdefault(method, route)
             else:
