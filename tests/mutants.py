@@ -410,14 +410,14 @@ MUTANTS = [
     Mutant(
         "the limit of a body is one byte too low",
         "requests.py",
-        "len(reader.beginning) > limit:",
-        "len(reader.beginning) >= limit:",
+        "len(reader.read) > limit:",
+        "len(reader.read) >= limit:",
         "test_requests.py::test_a_body_of_max_body_size_is_read_and_none_is_no_limit",
     ),
     Mutant(
         "the limit of a body is ignored",
         "requests.py",
-        "if limit is not None and len(reader.beginning) > limit:",
+        "if limit is not None and len(reader.read) > limit:",
         "if False:",
         "test_requests.py::test_a_body_over_max_body_size_is_a_413",
     ),
