@@ -141,7 +141,9 @@ class Response:
         try:
             drained = await self.transmit(scope, receive, send)
         except BaseException as because:
-            if not self._is_client_gone(because):
+            # Where the body is known, only the server's send can raise an OSError.
+            gone = (ClientDisconnect, OSError) if self.is_plain else ClientDisconnect
+            if not isinstance(because, gone):
                 because.add_note(NOT_SENT)
                 await shielded(background.abandon, because)
                 raise
@@ -177,10 +179,6 @@ class Response:
             await send_or_leave(send, _last())
             return True
         return False
-
-    def _is_client_gone(self, exc: BaseException) -> bool:
-        # Where the body is known, only the server's send can raise an OSError.
-        return isinstance(exc, ClientDisconnect) or (self.is_plain and isinstance(exc, OSError))
 
 
 def checked(response: Any, function: Any) -> ASGIApp:
