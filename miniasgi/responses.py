@@ -11,7 +11,7 @@ called or abandoned; "sent" means handed to the server, which is not yet "receiv
 """
 
 import json
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, ClassVar
@@ -272,7 +272,7 @@ class StreamingResponse(Response):
             if tuple(map(int, version.split("."))) >= (2, 4):
                 await self._send_chunks(send)
             else:
-                await _until_disconnect(receive, self._send_chunks, send)
+                await self._send_until_disconnect(receive, send)
             return await self._send_last(send)
         except ClientDisconnect:
             return True
@@ -293,24 +293,21 @@ class StreamingResponse(Response):
             # never waits would keep the loop from hearing of it, and from everything else.
             await anyio.lowlevel.checkpoint()
 
+    async def _send_until_disconnect(self, receive: Receive, send: Send) -> None:
+        import anyio
 
-async def _until_disconnect(
-    receive: Receive, work: Callable[[Send], Awaitable[None]], send: Send
-) -> None:
-    import anyio
+        async def listen() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            raise ClientDisconnect
 
-    async def listen() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        raise ClientDisconnect
-
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(listen)
-            await work(send)
-            group.cancel_scope.cancel()
-    except ExceptionGroup as wrapped:
-        # If it failed in the turn in which the client left, it is a failure.
-        failures = [one for one in wrapped.exceptions if not isinstance(one, ClientDisconnect)]
-        failure = (failures or wrapped.exceptions)[-1]
-        raise failure from failure.__cause__
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(listen)
+                await self._send_chunks(send)
+                group.cancel_scope.cancel()
+        except ExceptionGroup as wrapped:
+            # If it failed in the turn in which the client left, it is a failure.
+            failures = [one for one in wrapped.exceptions if not isinstance(one, ClientDisconnect)]
+            failure = (failures or wrapped.exceptions)[-1]
+            raise failure from failure.__cause__

@@ -310,15 +310,15 @@ MUTANTS = [
     Mutant(
         "a receive that says that the client left skips the background",
         "responses.py",
-        "        raise ClientDisconnect\n\n    try:",
-        '        raise RuntimeError("the client has left")\n\n    try:',
+        "            raise ClientDisconnect\n\n        try:",
+        '            raise RuntimeError("the client has left")\n\n        try:',
         CLIENT_LEAVES,
     ),
     Mutant(
         "nobody listens for a client that leaves",
         "responses.py",
-        "        raise ClientDisconnect\n\n    try:",
-        "        await anyio.sleep_forever()\n\n    try:",
+        "            raise ClientDisconnect\n\n        try:",
+        "            await anyio.sleep_forever()\n\n        try:",
         CLIENT_LEAVES,
     ),
     Mutant(
