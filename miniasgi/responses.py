@@ -157,13 +157,8 @@ class Response:
 
     async def transmit(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Send every message. False if a stalled reader kept the server from taking the last."""
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status_code,
-                "headers": self.raw_headers,
-            }
-        )
+        status, headers = self.status_code, self.raw_headers
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         if self.background is None or len(self.body) <= DRAIN_OVER:
             # No more_body: this is the last message, and servers write the final bytes now.
             await send({"type": "http.response.body", "body": self.body})

@@ -61,13 +61,8 @@ MUTANTS = [
         "the body is sent before the start",
         "responses.py",
         """\
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status_code,
-                "headers": self.raw_headers,
-            }
-        )
+        status, headers = self.status_code, self.raw_headers
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         if self.background is None or len(self.body) <= DRAIN_OVER:
             # No more_body: this is the last message, and servers write the final bytes now.
             await send({"type": "http.response.body", "body": self.body})
