@@ -288,7 +288,7 @@ class Router:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve HTTP, run the lifespan, refuse WebSockets."""
         if scope["type"] == "lifespan":
-            await _run_lifespan(self.lifespan, scope, receive, send)
+            await self._run_lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
             # Left out: WebSockets. Closed before it was accepted: the server answers 403.
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
@@ -301,35 +301,32 @@ class Router:
                 response = answer_of(exc)
             await checked(response, scope.get("endpoint"))(scope, receive, send)
 
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start up, wait for shutdown, end. What the lifespan yields becomes each request's state.
+
+        Messages: ``lifespan.startup.complete`` and ``lifespan.shutdown.complete``, or ``.failed``
+        with the traceback as ``message``, and the exception is raised on.
+        Source: ASGI 3.0, "Lifespan Protocol".
+        """
+        phase = "startup"
+        await receive()
+        try:
+            async with self.lifespan(scope.get("app")) if self.lifespan else nullcontext() as state:
+                if state is not None:
+                    if "state" not in scope:
+                        raise RuntimeError("this server has no state for what the lifespan yields")
+                    scope["state"].update(state)
+                await send({"type": "lifespan.startup.complete"})
+                phase = "shutdown"
+                await receive()
+        except BaseException:
+            from traceback import format_exc
+
+            await send({"type": f"lifespan.{phase}.failed", "message": format_exc()})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
 
 def _below_root(root_path: str, path: str) -> str:
     below = path.removeprefix(root_path)
     return below if below[:1] in ("", "/") else path
-
-
-async def _run_lifespan(
-    lifespan: Lifespan | None, scope: Scope, receive: Receive, send: Send
-) -> None:
-    """Start up, wait for shutdown, end. What the lifespan yields becomes each request's state.
-
-    Messages: ``lifespan.startup.complete`` and ``lifespan.shutdown.complete``, or ``.failed`` with
-    the traceback as ``message``, and the exception is raised on.
-    Source: ASGI 3.0, "Lifespan Protocol".
-    """
-    phase = "startup"
-    await receive()
-    try:
-        async with lifespan(scope.get("app")) if lifespan else nullcontext() as state:
-            if state is not None:
-                if "state" not in scope:
-                    raise RuntimeError("this server has no state for what the lifespan yields")
-                scope["state"].update(state)
-            await send({"type": "lifespan.startup.complete"})
-            phase = "shutdown"
-            await receive()
-    except BaseException:
-        from traceback import format_exc
-
-        await send({"type": f"lifespan.{phase}.failed", "message": format_exc()})
-        raise
-    await send({"type": "lifespan.shutdown.complete"})
