@@ -78,9 +78,7 @@ class BaseRoute:
             regex += f"{re.escape(path[end : found.start()])}(?P<{name}>{pattern})"
             end = found.end()
         self._fullmatch = re.compile(regex + re.escape(path[end:]), re.DOTALL).fullmatch
-        self._conversions = [
-            (n, convert) for n, convert in self.convertors.items() if convert is not str
-        ]
+        self._conversions = [pair for pair in self.convertors.items() if pair[1] is not str]
 
     def match(self, path: str) -> dict[str, Any] | None:
         """The parameters in this path, converted; None if it is not of this form."""
