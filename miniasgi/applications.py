@@ -45,8 +45,6 @@ class MiniASGI(Router):
     - ``background_threads``: how many plain functions run after responses at one time.
     """
 
-    answers_exceptions = True  # so a router below raises its 404, in the place of answering it
-
     def __init__(
         self,
         debug: bool = False,

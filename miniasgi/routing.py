@@ -294,7 +294,7 @@ class Router:
             try:
                 response = await self.find(scope)(Request(scope, receive))
             except HTTPException as exc:
-                if getattr(scope.get("app"), "answers_exceptions", False):
+                if isinstance(scope.get("app"), Router):  # an application, which has handlers
                     raise
                 response = answer_of(exc)
             await checked(response, scope.get("endpoint"))(scope, receive, send)
