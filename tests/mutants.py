@@ -369,8 +369,8 @@ MUTANTS = [
     Mutant(
         "background_threads is ignored",
         "applications.py",
-        "            wrappers.append(Middleware(_with_threads, self._threads))\n",
-        "            pass\n",
+        "threads_here.set(self._threads or threads_here.get())",
+        "threads_here.set(threads_here.get())",
         "test_order.py::test_an_application_runs_as_many_plain_tasks_at_one_time_as_it_was_told",
     ),
     Mutant(
