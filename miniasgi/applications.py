@@ -45,8 +45,6 @@ class MiniASGI(Router):
     - ``background_threads``: how many plain functions run after responses at one time.
     """
 
-    answers_exceptions = True  # so a router below raises its 404, in the place of answering it
-
     def __init__(
         self,
         debug: bool = False,
@@ -64,9 +62,8 @@ class MiniASGI(Router):
         self.user_middleware = list(middleware or ())
         self.exception_handlers = dict(exception_handlers or {})
         self.max_body_size = max_body_size
-        self._threads = threads_here.get()
-        if background_threads != self._threads.limit:
-            self._threads = BackgroundThreads(background_threads)
+        is_usual = background_threads == threads_here.get().limit
+        self._threads = None if is_usual else BackgroundThreads(background_threads)
         self._errors: ErrorMiddleware | None = None  # the stack, once it is built
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +71,11 @@ class MiniASGI(Router):
         errors = self._errors or self._build()
         scope["app"] = self
         if self._is_wrapped or scope["type"] != "http":
-            await errors(scope, receive, send)
+            token = threads_here.set(self._threads or threads_here.get())
+            try:
+                await errors(scope, receive, send)
+            finally:
+                threads_here.reset(token)
             return
         try:
             response = await self.find(scope)(Request(scope, receive))
@@ -153,14 +154,11 @@ class MiniASGI(Router):
         functions = [one for one in self.user_middleware if one.is_function]
         wrappers = [one for one in self.user_middleware if not one.is_function]
 
-        if self._threads is not threads_here.get():
-            wrappers.append(Middleware(_with_threads, self._threads))
-
         self.find = _composed(self.find_route, handlers, functions)
         app: ASGIApp = ErrorMiddleware(super().__call__, handlers)
         for middleware in reversed(wrappers):
             app = middleware.around(app)
-        self._is_wrapped = bool(wrappers)
+        self._is_wrapped = bool(wrappers or self._threads)
         own = explain if self.debug else by_status or by_class or last_resort
         self._errors = ErrorMiddleware(app, handlers, own)
         return self._errors
@@ -181,14 +179,3 @@ def _composed(find: Find, handlers: Handlers, functions: list[Middleware]) -> Fi
     for function in reversed(functions):
         outermost = function.around(outermost)
     return lambda scope: outermost
-
-
-def _with_threads(app: ASGIApp, threads: BackgroundThreads) -> ASGIApp:
-    async def with_threads(scope: Scope, receive: Receive, send: Send) -> None:
-        token = threads_here.set(threads)
-        try:
-            await app(scope, receive, send)
-        finally:
-            threads_here.reset(token)
-
-    return with_threads

@@ -177,9 +177,9 @@ class BackgroundTasks(BackgroundTask):
 
     async def abandon(self, because: BaseException, *, after: int = 0) -> None:
         """Abandon the tasks ``after`` so many that have begun."""
-        promised = self.tasks[: self._accepted]
-        for task in self.tasks[after:]:
-            if not isinstance(task, BackgroundTask) and task not in promised:  # it would not say so
+        for begun, task in enumerate(self.tasks[after:], after):
+            # One that was not accepted has nothing to let go, and would not say so.
+            if begun >= self._accepted and not isinstance(task, BackgroundTask):
                 _log("background task %r will not run: %r", getattr(task, "name", task), because)
             try:
                 await task.abandon(because)

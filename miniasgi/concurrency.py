@@ -88,8 +88,7 @@ class BackgroundThreads:
         if limit < 1:
             raise ValueError(f"background work needs at least one thread, not {limit}")
         self.limit = limit
-        self._executor: Any = None  # made on first use, and again in a forked child
-        self._process = 0
+        self._executors: dict[int, Any] = {}  # by process: a forked child makes its own
         self._limiter: Any = None
 
     async def run(self, func: Callable[[], T]) -> T:
@@ -107,12 +106,12 @@ class BackgroundThreads:
             self._limiter = self._limiter or anyio.CapacityLimiter(self.limit)
             [result] = await anyio.to_thread.run_sync(call, limiter=self._limiter)
             return result
-        if self._process != os.getpid():
+        process = os.getpid()
+        if process not in self._executors:
             from concurrent.futures import ThreadPoolExecutor
 
-            self._executor = ThreadPoolExecutor(self.limit, "miniasgi background")
-            self._process = os.getpid()
-        [result] = await asyncio.get_running_loop().run_in_executor(self._executor, call)
+            self._executors[process] = ThreadPoolExecutor(self.limit, "miniasgi background")
+        [result] = await asyncio.get_running_loop().run_in_executor(self._executors[process], call)
         return result
 
 

@@ -81,10 +81,9 @@ def _parts(content_type: str, body: bytes, max_fields: int) -> list[tuple[str, s
         items.append((_decode(part.field_name, charset), value))
 
     options = parse_options_header(content_type)[1]
-    boundary = options.get(b"boundary")
     charset = options.get(b"charset", b"utf-8").decode("latin-1")
     in_memory = {"MAX_MEMORY_FILE_SIZE": float("inf")}
-    parser = FormParser(MULTIPART, add, add, None, boundary, None, in_memory)
+    parser = FormParser(MULTIPART, add, add, boundary=options.get(b"boundary"), config=in_memory)
     parser.write(body)
     parser.finalize()
     return items

@@ -124,7 +124,7 @@ class Plan:
             except Exception as exc:  # pydantic has many
                 raise TypeError(f"{name}, parameter {parameter.name!r}: {exc}") from exc
         self.inputs.sort(key=lambda one: PLACES.index(type(one.mark)))  # the order of errors
-        self.has_exits = any(one.has_exits for one in self.dependencies)
+        self.has_exits = has_exit(func) or any(one.has_exits for one in self.dependencies)
 
     def _add(self, parameter: inspect.Parameter) -> None:
         name, default = parameter.name, parameter.default
@@ -198,7 +198,6 @@ class Dependency(Plan):
             raise TypeError(f"scope {own!r} ends before that of what depends on it")
         self.lifetime = own if self.has_exit else user.lifetime
         super().__init__(func, user.path_params, user)
-        self.has_exits |= self.has_exit
         self.key: Any = self  # by what its value is known to others
         if mark.use_cache:  # with exits, one for each lifetime
             self.key = (func, own) if self.has_exits else func

@@ -37,8 +37,8 @@ class _Body:
     def __init__(self, receive: Receive) -> None:
         self.receive = receive
         self.early: list[Message] = []  # taken by is_disconnected, before their time
-        self.beginning = bytearray()  # read so far by body(), which may be cancelled and go on
-        self.whole: bytes | None = None
+        # By body(), which may be cancelled and go on: bytes once it is whole.
+        self.read: bytes | bytearray = bytearray()
         self.is_streamed = False  # stream() has given some of it away
         self.is_consumed = False  # the last http.request was taken
         self.is_disconnected = False
@@ -107,13 +107,11 @@ class Request(Mapping[str, Any]):
         Raises ClientDisconnect if the client leaves first, RuntimeError if it was read before.
         """
         reader = self._body()
-        if reader.whole is not None:
-            yield reader.whole
-        elif reader.is_consumed:
+        if reader.is_consumed and reader.is_streamed:
             raise RuntimeError("the request's body was already read as a stream")
-        reader.is_streamed = reader.whole is None
-        if reader.beginning:
-            yield bytes(reader.beginning)
+        reader.is_streamed = not reader.is_consumed
+        if reader.read or reader.is_consumed:  # the whole, though it be empty
+            yield bytes(reader.read)
         while not reader.is_consumed:
             chunk = await reader.next_chunk()
             if chunk:
@@ -123,18 +121,16 @@ class Request(Mapping[str, Any]):
     async def body(self) -> bytes:
         """The whole body. Raises HTTPException 413 above the application's ``max_body_size``."""
         reader = self._body()
-        if reader.whole is None:
-            if reader.is_streamed:
-                raise RuntimeError("the request's body was already read as a stream")
-            limit = getattr(self.scope.get("app"), "max_body_size", MAX_BODY_SIZE)
-            while not reader.is_consumed:
-                reader.beginning += await reader.next_chunk()
-                if limit is not None and len(reader.beginning) > limit:
-                    reader.is_streamed = True  # nobody shall take the rest for the whole
-                    raise HTTPException(413, f"The body is longer than {limit} bytes.")
-            reader.whole = bytes(reader.beginning)
-            reader.beginning.clear()
-        return reader.whole
+        if reader.is_streamed:
+            raise RuntimeError("the request's body was already read as a stream")
+        limit = getattr(self.scope.get("app"), "max_body_size", MAX_BODY_SIZE)
+        while not reader.is_consumed:
+            reader.read += await reader.next_chunk()
+            if limit is not None and len(reader.read) > limit:
+                reader.is_streamed = True  # nobody shall take the rest for the whole
+                raise HTTPException(413, f"The body is longer than {limit} bytes.")
+        reader.read = bytes(reader.read)  # a copy the first time only
+        return reader.read
 
     async def json(self) -> Any:
         """The body as JSON. Raises HTTPException 400 where it is not."""

@@ -11,7 +11,7 @@ called or abandoned; "sent" means handed to the server, which is not yet "receiv
 """
 
 import json
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, ClassVar
@@ -141,7 +141,9 @@ class Response:
         try:
             drained = await self.transmit(scope, receive, send)
         except BaseException as because:
-            if not self._is_client_gone(because):
+            # Where the body is known, only the server's send can raise an OSError.
+            gone = (ClientDisconnect, OSError) if self.is_plain else ClientDisconnect
+            if not isinstance(because, gone):
                 because.add_note(NOT_SENT)
                 await shielded(background.abandon, because)
                 raise
@@ -155,13 +157,8 @@ class Response:
 
     async def transmit(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Send every message. False if a stalled reader kept the server from taking the last."""
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status_code,
-                "headers": self.raw_headers,
-            }
-        )
+        status, headers = self.status_code, self.raw_headers
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         if self.background is None or len(self.body) <= DRAIN_OVER:
             # No more_body: this is the last message, and servers write the final bytes now.
             await send({"type": "http.response.body", "body": self.body})
@@ -177,10 +174,6 @@ class Response:
             await send_or_leave(send, _last())
             return True
         return False
-
-    def _is_client_gone(self, exc: BaseException) -> bool:
-        # Where the body is known, only the server's send can raise an OSError.
-        return isinstance(exc, ClientDisconnect) or (self.is_plain and isinstance(exc, OSError))
 
 
 def checked(response: Any, function: Any) -> ASGIApp:
@@ -274,7 +267,7 @@ class StreamingResponse(Response):
             if tuple(map(int, version.split("."))) >= (2, 4):
                 await self._send_chunks(send)
             else:
-                await _until_disconnect(receive, self._send_chunks, send)
+                await self._send_until_disconnect(receive, send)
             return await self._send_last(send)
         except ClientDisconnect:
             return True
@@ -295,24 +288,21 @@ class StreamingResponse(Response):
             # never waits would keep the loop from hearing of it, and from everything else.
             await anyio.lowlevel.checkpoint()
 
+    async def _send_until_disconnect(self, receive: Receive, send: Send) -> None:
+        import anyio
 
-async def _until_disconnect(
-    receive: Receive, work: Callable[[Send], Awaitable[None]], send: Send
-) -> None:
-    import anyio
+        async def listen() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            raise ClientDisconnect
 
-    async def listen() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        raise ClientDisconnect
-
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(listen)
-            await work(send)
-            group.cancel_scope.cancel()
-    except ExceptionGroup as wrapped:
-        # If it failed in the turn in which the client left, it is a failure.
-        failures = [one for one in wrapped.exceptions if not isinstance(one, ClientDisconnect)]
-        failure = (failures or wrapped.exceptions)[-1]
-        raise failure from failure.__cause__
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(listen)
+                await self._send_chunks(send)
+                group.cancel_scope.cancel()
+        except ExceptionGroup as wrapped:
+            # If it failed in the turn in which the client left, it is a failure.
+            failures = [one for one in wrapped.exceptions if not isinstance(one, ClientDisconnect)]
+            failure = (failures or wrapped.exceptions)[-1]
+            raise failure from failure.__cause__

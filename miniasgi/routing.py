@@ -59,7 +59,6 @@ class BaseRoute:
     """A path with parameters, compiled once: matched against paths, and made into paths."""
 
     methods: Collection[str] = ()  # of a Mount: any
-    is_static = False
     respond: Respond
     endpoint: Any
 
@@ -79,9 +78,7 @@ class BaseRoute:
             regex += f"{re.escape(path[end : found.start()])}(?P<{name}>{pattern})"
             end = found.end()
         self._fullmatch = re.compile(regex + re.escape(path[end:]), re.DOTALL).fullmatch
-        self._conversions = [
-            (n, convert) for n, convert in self.convertors.items() if convert is not str
-        ]
+        self._conversions = [pair for pair in self.convertors.items() if pair[1] is not str]
 
     def match(self, path: str) -> dict[str, Any] | None:
         """The parameters in this path, converted; None if it is not of this form."""
@@ -141,7 +138,6 @@ class Route(BaseRoute):
         if "GET" in self.methods:
             self.methods.add("HEAD")
         self.respond = responder(endpoint, self.convertors, status_code)
-        self.is_static = not self.convertors
 
 
 class Mount(BaseRoute):
@@ -190,31 +186,25 @@ class _Table:
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         self.static: dict[str, dict[str, BaseRoute]] = {}
         self._own: dict[str, list[tuple[int, BaseRoute]]] = {}
-        self._merged: dict[str, list[BaseRoute]] = {}
-        self._longest = 0
         for number, route in enumerate(routes):
             # A static path that an earlier pattern also matches must wait for its turn.
             earlier = self._above(route.path)
-            if route.is_static and all(one.match(route.path) is None for one in earlier):
+            if not route.convertors and all(one.match(route.path) is None for one in earlier):
                 for method in route.methods:
                     self.static.setdefault(route.path, {}).setdefault(method, route)
             else:
                 beginning = route.path.partition("{")[0].rpartition("/")[0] + "/"
                 self._own.setdefault(beginning, []).append((number, route))
-                self._longest = max(self._longest, len(beginning))
+        self._below = {beginning: self._above(beginning) for beginning in self._own}
+        self._longest = max(map(len, self._own), default=0)
 
     def candidates(self, path: str) -> list[BaseRoute]:
         """Those that may match, in the order of registration."""
         # Bounded by the longest known one: a path of a thousand slashes costs no more than another.
         end = path.rfind("/", 0, self._longest) + 1
-        while end > 0:
-            beginning = path[:end]
-            if beginning in self._merged:
-                return self._merged[beginning]
-            if beginning in self._own:
-                return self._merged.setdefault(beginning, self._above(beginning))
+        while end > 0 and path[:end] not in self._below:
             end = path.rfind("/", 0, end - 1) + 1
-        return []
+        return self._below.get(path[:end], [])
 
     def allowed(self, path: str) -> set[str]:
         """The methods that this path answers; a `Mount` answers any, told as ``*``."""
@@ -296,7 +286,7 @@ class Router:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve HTTP, run the lifespan, refuse WebSockets."""
         if scope["type"] == "lifespan":
-            await _run_lifespan(self.lifespan, scope, receive, send)
+            await self._run_lifespan(scope, receive, send)
         elif scope["type"] == "websocket":
             # Left out: WebSockets. Closed before it was accepted: the server answers 403.
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
@@ -304,40 +294,37 @@ class Router:
             try:
                 response = await self.find(scope)(Request(scope, receive))
             except HTTPException as exc:
-                if getattr(scope.get("app"), "answers_exceptions", False):
+                if isinstance(scope.get("app"), Router):  # an application, which has handlers
                     raise
                 response = answer_of(exc)
             await checked(response, scope.get("endpoint"))(scope, receive, send)
+
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start up, wait for shutdown, end. What the lifespan yields becomes each request's state.
+
+        Messages: ``lifespan.startup.complete`` and ``lifespan.shutdown.complete``, or ``.failed``
+        with the traceback as ``message``, and the exception is raised on.
+        Source: ASGI 3.0, "Lifespan Protocol".
+        """
+        phase = "startup"
+        await receive()
+        try:
+            async with self.lifespan(scope.get("app")) if self.lifespan else nullcontext() as state:
+                if state is not None:
+                    if "state" not in scope:
+                        raise RuntimeError("this server has no state for what the lifespan yields")
+                    scope["state"].update(state)
+                await send({"type": "lifespan.startup.complete"})
+                phase = "shutdown"
+                await receive()
+        except BaseException:
+            from traceback import format_exc
+
+            await send({"type": f"lifespan.{phase}.failed", "message": format_exc()})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
 
 
 def _below_root(root_path: str, path: str) -> str:
     below = path.removeprefix(root_path)
     return below if below[:1] in ("", "/") else path
-
-
-async def _run_lifespan(
-    lifespan: Lifespan | None, scope: Scope, receive: Receive, send: Send
-) -> None:
-    """Start up, wait for shutdown, end. What the lifespan yields becomes each request's state.
-
-    Messages: ``lifespan.startup.complete`` and ``lifespan.shutdown.complete``, or ``.failed`` with
-    the traceback as ``message``, and the exception is raised on.
-    Source: ASGI 3.0, "Lifespan Protocol".
-    """
-    phase = "startup"
-    await receive()
-    try:
-        async with lifespan(scope.get("app")) if lifespan else nullcontext() as state:
-            if state is not None:
-                if "state" not in scope:
-                    raise RuntimeError("this server has no state for what the lifespan yields")
-                scope["state"].update(state)
-            await send({"type": "lifespan.startup.complete"})
-            phase = "shutdown"
-            await receive()
-    except BaseException:
-        from traceback import format_exc
-
-        await send({"type": f"lifespan.{phase}.failed", "message": format_exc()})
-        raise
-    await send({"type": "lifespan.shutdown.complete"})

@@ -61,13 +61,8 @@ MUTANTS = [
         "the body is sent before the start",
         "responses.py",
         """\
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status_code,
-                "headers": self.raw_headers,
-            }
-        )
+        status, headers = self.status_code, self.raw_headers
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         if self.background is None or len(self.body) <= DRAIN_OVER:
             # No more_body: this is the last message, and servers write the final bytes now.
             await send({"type": "http.response.body", "body": self.body})
@@ -310,15 +305,15 @@ MUTANTS = [
     Mutant(
         "a receive that says that the client left skips the background",
         "responses.py",
-        "        raise ClientDisconnect\n\n    try:",
-        '        raise RuntimeError("the client has left")\n\n    try:',
+        "            raise ClientDisconnect\n\n        try:",
+        '            raise RuntimeError("the client has left")\n\n        try:',
         CLIENT_LEAVES,
     ),
     Mutant(
         "nobody listens for a client that leaves",
         "responses.py",
-        "        raise ClientDisconnect\n\n    try:",
-        "        await anyio.sleep_forever()\n\n    try:",
+        "            raise ClientDisconnect\n\n        try:",
+        "            await anyio.sleep_forever()\n\n        try:",
         CLIENT_LEAVES,
     ),
     Mutant(
@@ -374,8 +369,8 @@ MUTANTS = [
     Mutant(
         "background_threads is ignored",
         "applications.py",
-        "            wrappers.append(Middleware(_with_threads, self._threads))\n",
-        "            pass\n",
+        "threads_here.set(self._threads or threads_here.get())",
+        "threads_here.set(threads_here.get())",
         "test_order.py::test_an_application_runs_as_many_plain_tasks_at_one_time_as_it_was_told",
     ),
     Mutant(
@@ -410,14 +405,14 @@ MUTANTS = [
     Mutant(
         "the limit of a body is one byte too low",
         "requests.py",
-        "len(reader.beginning) > limit:",
-        "len(reader.beginning) >= limit:",
+        "len(reader.read) > limit:",
+        "len(reader.read) >= limit:",
         "test_requests.py::test_a_body_of_max_body_size_is_read_and_none_is_no_limit",
     ),
     Mutant(
         "the limit of a body is ignored",
         "requests.py",
-        "if limit is not None and len(reader.beginning) > limit:",
+        "if limit is not None and len(reader.read) > limit:",
         "if False:",
         "test_requests.py::test_a_body_over_max_body_size_is_a_413",
     ),

@@ -60,8 +60,7 @@ class Middleware:
 
 
 async def _abandon(responses: list[Any], because: BaseException) -> None:
-    for response in responses:
-        background: Any = getattr(response, "background", None)
-        if hasattr(background, "abandon"):
-            # As one of several, none of which was accepted: a promise by itself would not say so.
-            await shielded(BackgroundTasks([background]).abandon, because)
+    backgrounds: list[Any] = [getattr(response, "background", None) for response in responses]
+    dropped = [background for background in backgrounds if hasattr(background, "abandon")]
+    # As one row, of which nothing was accepted: a promise by itself would not say so.
+    await shielded(BackgroundTasks(dropped).abandon, because)

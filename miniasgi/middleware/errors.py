@@ -35,18 +35,14 @@ async def response_to(exc: Exception, request: Request, handlers: Handlers) -> A
     status_code = getattr(exc, "status_code", None)
     keys = (status_code, *type(exc).__mro__)
     handler = next((handlers[key] for key in keys if key in handlers), None)
-    if handler is None:
-        if not isinstance(status_code, int) or not 200 <= status_code <= 599:
-            raise exc
-        handler = _answer_with_status
-    return checked(await call(handler, request, exc), handler)
-
-
-async def _answer_with_status(request: Request, exc: Any) -> Response:
+    if handler is not None:
+        return checked(await call(handler, request, exc), handler)
+    if not isinstance(status_code, int) or not 200 <= status_code <= 599:
+        raise exc
     if not hasattr(exc, "detail"):
         # Its text may hold what is not the client's business: it goes to the log.
-        _logger().warning("answered with %s: %r", exc.status_code, exc)
-        exc = HTTPException(exc.status_code, None, getattr(exc, "headers", None))
+        _logger().warning("answered with %s: %r", status_code, exc)
+        exc = HTTPException(status_code, None, getattr(exc, "headers", None))
     return answer_of(exc)
 
 
