@@ -34,5 +34,6 @@ class Journal(Recorder):
 def written(folder: Path) -> Iterator[Moment]:
     """What all processes wrote there, living and dead."""
     for path in sorted(folder.glob("*.journal")):
-        for line in path.read_text().splitlines():
+        # A writer that was killed may have left the half of a line.
+        for line in path.read_text().rpartition("\n")[0].splitlines():
             yield Moment(**json.loads(line))

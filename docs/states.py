@@ -53,6 +53,7 @@ MOVES = (
     Move("held", "failure", "settle", "it ran in its own process and raised, without a retry"),
     Move("held", "revoked", "settle", "it ran too late, or was revoked while it ran"),
     Move("held", "ready", "recover", "its process died between the promise and the end"),
+    Move("held", "scheduled", "recover", "the same, and it is to start later or died before"),
     Move("held", "revoked", "recover", "the same, and it was revoked meanwhile"),
     Move("held", "failure", "recover", "the same, and `max_crashes` is 1"),
     Move("held", GONE, "withdraw", "its response was promised more, and that failed: all or none"),

@@ -1,9 +1,12 @@
 """``python -m miniasgi``, the same as ``miniasgi``."""
 
 import sys
+from io import TextIOWrapper
 
 
 def main() -> None:
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that cannot show a name shows a sign
+        sys.stdout.reconfigure(errors="replace")
     from miniasgi.monitor.commands import COMMANDS
     from miniasgi.queue.commands import run
 

@@ -25,7 +25,7 @@ try:
     from pydantic_core import from_json
     from pydantic_core import to_json as to_json
 except ModuleNotFoundError as exc:
-    raise ModuleNotFoundError("typed endpoints need pydantic: pip install miniasgi[typed]") from exc
+    raise ModuleNotFoundError("typed endpoints need: pip install 'miniasgi[typed]'") from exc
 
 Errors: TypeAlias = list[dict[str, Any]]
 _is_json = re.compile(rb"\s*application/([^/;]+\+)?json\s*(;|$)", re.IGNORECASE).match

@@ -1464,7 +1464,7 @@ async def test_pydantic_is_imported_for_typed_endpoints_alone_and_missed_with_a_
     )
 
     assert run.stderr == ""
-    assert run.stdout == "typed endpoints need pydantic: pip install miniasgi[typed]\n"
+    assert run.stdout == "typed endpoints need: pip install 'miniasgi[typed]'\n"
 
 
 @given(st.text("ab=&;#é ", max_size=12))

@@ -739,6 +739,8 @@ async def test_what_a_request_has_not_is_refused():
         "a=b; Priority=High",
         'a={"x": 1}; httponly',
         "a=b c",
+        f"a=b; max-age={'9' * 5000}",
+        "a=b; expires=Sun, 31 Dec 9999 23:59:59 -0100",
         "a=b; Max-Age=3600; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
     ],
 )

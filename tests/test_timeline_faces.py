@@ -331,9 +331,11 @@ def test_the_end_of_a_bar_has_the_category_of_its_beginning():
 def test_no_face_shows_what_no_page_and_no_terminal_can():
     odd = Recording([moment(0, "event loop", "mark", "a\x00b\x1b[2J\ud800")])
 
+    shown = Recording([moment(0, "event loop", "mark", "5\xa0\u20ac \U0001f469\u200d\U0001f4bb")])
     label = "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}"
 
     assert label in text(odd, moments=True)
+    assert "5\xa0\u20ac \U0001f469\u200d\U0001f4bb" in text(shown, moments=True)
     assert label in "".join(ElementTree.fromstring(svg(odd)).itertext())
 
 

@@ -39,6 +39,12 @@ def monitor(
     of pages, API and search; errors may still quote them. It looks while somebody watches, and
     while `Queue.lifespan` is open.
     """
+    try:
+        import jinja2  # noqa: F401
+        import prometheus_client  # noqa: F401
+    except ModuleNotFoundError as exc:
+        needs = f"the monitor needs: pip install 'miniasgi[monitor]' ({exc})"
+        raise ModuleNotFoundError(needs, name=exc.name) from exc
     from miniasgi.monitor.access import Access  # on use: the command line needs no templates
     from miniasgi.monitor.alarms import Memory, Watchman
     from miniasgi.monitor.watch import Watch

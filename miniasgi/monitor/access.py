@@ -103,4 +103,4 @@ def must_be_ours(request: Request) -> None:
 
 def _path(request: Request) -> str:
     """Where the monitor is, as browsers write it."""
-    return quote(request.get("root_path", "")) or "/"
+    return quote(request.get("root_path", ""), safe="/!$&'()*+,:=@~") or "/"  # not `;`: it ends it

@@ -229,7 +229,8 @@ def page(db: Database, search: Search, columns: tuple[str, ...], limit: int = 50
     values: dict[str, Any] = {"queue": search.queue, "task": search.task}
     if search.after:
         begin, _, seq = search.after.partition("~")
-        values |= {"key": json.loads(begin), "seq": int(seq)}  # a priority is an int of 64 bits
+        is_whole = begin.lstrip("-").isdecimal()  # a priority is: as a float it would be rounded
+        values |= {"key": int(begin) if is_whole else float(begin), "seq": int(seq)}
         some = f"{some} and {following}"
     walked = f"from miniasgi_job where {some} order by {order}"
     matching = ["queue = :queue"]

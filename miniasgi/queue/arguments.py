@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, get_args, get_origin, get_type_hints
@@ -96,16 +97,23 @@ class Signature:
             value = adapter.validate_python(value)
             sent = adapter.dump_python(value, mode="json", by_alias=True)
             can_compare = type(value).__eq__ is not _IDENTITY
-            if can_compare and adapter.validate_json(_dumps(sent)) != value:
+            back = adapter.validate_json(_dumps(sent))
+            if can_compare and back != value and not _is_same_moment(back, value):
                 raise TypeError(f"this {type(value).__name__} would not come back as it is")
             return sent
-        except (TypeError, ValueError) as exc:
+        except (TypeError, ValueError, RecursionError) as exc:
             hint = "" if adapter else _advice(type(value))
             raise TypeError(f"argument {name!r} of {self._func.__name__}: {exc}{hint}") from exc
 
     def _back(self, value: Any, name: str) -> Any:
         adapter = self._adapter(name)
         return value if adapter is None else adapter.validate_json(_dumps(value))
+
+
+def _is_same_moment(one: Any, other: Any) -> bool:
+    """In the hour that comes twice two zones' datetimes are never equal (PEP 495)."""
+    both = isinstance(one, datetime) and isinstance(other, datetime)
+    return both and one.timestamp() == other.timestamp()
 
 
 def _advice(kind: type) -> str:
@@ -124,7 +132,8 @@ def _advice(kind: type) -> str:
 def _says_more_than_json(kind: Any) -> bool:
     if isinstance(kind, type):
         return kind not in _PLAIN
-    return get_origin(kind) is tuple or any(map(_says_more_than_json, get_args(kind)))
+    is_no_list = get_origin(kind) in (tuple, set, frozenset)
+    return is_no_list or any(map(_says_more_than_json, get_args(kind)))
 
 
 def encode_result(value: Any) -> str:

@@ -175,7 +175,7 @@ class CeleryEngine:
         """Be a Celery worker until SIGTERM or Ctrl-C."""
         self.celery.conf.worker_soft_shutdown_timeout = grace
         worker = self.celery.Worker(
-            hostname=f"{self.name}-{os.getpid()}@{socket.gethostname()}",  # or two would be one
+            hostname=f"{self.name}-{os.getpid()}@{socket.gethostname()}",  # a name of its own
             concurrency=concurrency,
             loglevel="INFO",
             without_gossip=True,
@@ -215,7 +215,7 @@ class CeleryPromise:
         return self
 
     async def accept(self, *others: Background) -> None:
-        """Publish these jobs. Raises QueueUnavailable: then those before it are revoked."""
+        """Publish these jobs. Raises QueueUnavailable: those that it published are withdrawn."""
         promises = [p for p in (self, *others) if isinstance(p, CeleryPromise)]
         rest = [other for other in others if other not in promises]
         fresh = [promise for promise in promises if not promise._accepted]
@@ -252,8 +252,8 @@ def _publish_all(promises: list[CeleryPromise]) -> list[CeleryPromise]:
 
 def _withdraw(promises: list[CeleryPromise]) -> None:
     for promise in promises:
-        with suppress(QueueUnavailable):
-            promise.result.revoke()
+        with suppress(QueueUnavailable), promise._engine.explained():
+            promise._engine.marks.withdraw(promise._job.id)
 
 
 class CeleryResult(AsyncResult):

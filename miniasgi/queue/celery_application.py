@@ -1,11 +1,12 @@
 """The Celery application of a queue: what has to be set so that nothing is lost.
 
-docs/celery.md has each setting with Celery's default and the reason. Rule of this file: nothing is
-set for all of the process, because another application may use Celery in it.
+docs/celery.md has each setting with Celery's default and the reason. Rule of this file: nothing
+that another application in this process may use is changed; a serializer is added.
 """
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 from celery import Celery
 from kombu.serialization import register
@@ -44,7 +45,7 @@ def application(
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=patience,
         broker_transport_options=transport,
-        control_exchange=name,
+        control_exchange=quote(name, safe=""),  # on Redis it is part of a pattern
         redis_socket_connect_timeout=patience,
         redis_socket_timeout=patience,
         result_accept_content=["json", "plain-json"],

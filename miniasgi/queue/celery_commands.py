@@ -51,7 +51,8 @@ def _purge(queue: Any) -> int:
     with queue.celery.connection_for_write() as connection:
         channel = connection.default_channel
         while (message := channel.basic_get(queue.name, no_ack=True)) is not None:
-            queue.engine.marks.drop(message.headers["id"])
+            if id := (message.headers or {}).get("id"):  # a stranger's has none
+                queue.engine.marks.drop(id)
             purged += 1
     return purged
 

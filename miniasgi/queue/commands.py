@@ -103,8 +103,10 @@ def _print_row(row: dict[str, Any], as_json: bool) -> None:
         return print_rows([row], True)
     for name, value in row.items():
         if value is not None:
-            told = datetime.fromtimestamp(value) if name.endswith("_at") else value
-            print(f"{name + ':':12} {told}")
+            if name.endswith("_at"):
+                with suppress(ValueError, OverflowError, OSError):  # no calendar has it
+                    value = datetime.fromtimestamp(value)
+            print(f"{name + ':':12} {value}")
 
 
 def retry(options: argparse.Namespace) -> None:

@@ -60,7 +60,6 @@ class EmbeddedEngine(Site):
                 logging.info("working for %r on %s: %s", self.name, self.writer.path, names)
                 await stop.wait()
             if worker.slots:
-                worker.forgive()
                 os._exit(0)  # threads still run: the end of their owner gives their jobs back
 
         gc.freeze()  # what is loaded by now stays; to look at it again was a tenth of the work

@@ -147,11 +147,13 @@ class File:
 
     def read(self, work: Callable[..., T], *args: Any) -> T:
         """``work(db, *args)`` on a connection that only reads; it sees what is committed."""
+        if self._reader is None and self.joined() is None:
+            with self.explained(), self.turn(), self._reading:  # in this order, as everywhere
+                self.open()
+                self._reader = self._reader or store.connect(self.path)
+                return work(self._reader, *args)
         with self._reading, self.explained():
-            if self._reader is None:
-                if self.joined() is None:
-                    with self.turn():
-                        self.open()
+            if self._reader is None:  # in our transaction, or just closed
                 self._reader = store.connect(self.path)
             return work(self._reader, *args)
 
@@ -176,8 +178,13 @@ class File:
 
     def close(self) -> None:
         if self._db is not None:
-            with self._reading, self.turn():
+            with self.turn(), self._reading:
                 self._close()
+        if self._mutex.acquire(blocking=False):  # else somebody waits with it for a turn
+            fd, self._lock_fd = self._lock_fd, -1
+            if fd >= 0:
+                os.close(fd)
+            self._mutex.release()
 
     def _close(self) -> None:
         for db in (*self.others, self._reader, self._db):
@@ -193,9 +200,9 @@ class File:
         """Close what is open, and keep the turn. Where that cannot be, the child cannot use it."""
         if self._db is not None and self.joined() is None:
             with suppress(QueueUnavailable), ExitStack() as held:
-                held.enter_context(self._reading)
                 self._wait_for_turn()
                 held.callback(self.end_turn)
+                held.enter_context(self._reading)
                 self._close()
                 self._held = held.pop_all()
 

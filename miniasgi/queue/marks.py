@@ -22,7 +22,7 @@ _WAITS = 30 * 86_400  # seconds that a message may wait for a worker, and its ha
 
 
 class Skip(Exception):
-    """This message is not to be run: the job has ended, or another copy of it runs.
+    """This message is not to be run: the job has ended, or another copy of its message is the job.
 
     ``revoked`` says why the job is over, where that has still to be written.
     """
@@ -33,7 +33,7 @@ class Skip(Exception):
 
 
 class Marks:
-    """The hashes of one Celery backend, kept ``ttl`` seconds after they were last written."""
+    """The hashes of one Celery backend: kept until the job begins, then ``ttl`` seconds."""
 
     def __init__(self, backend: Any, ttl: float) -> None:
         self._backend = backend
@@ -55,16 +55,22 @@ class Marks:
         """
         mine = {name: getattr(job, name) for name in _TOLD if getattr(job, name) is not None}
         mine |= {"starts": job.attempt, "retries": job.retries}
-        mine["given_back"] = max(
-            0, job.attempt - job.retries
-        )  # what began elsewhere crashed nobody
+        # What began elsewhere, in a file that is moved, crashed nobody here.
+        mine["given_back"] = max(0, job.attempt - job.retries)
         key = self._keys(job.id)[1]
         with self._pipeline() as pipe:
+            pipe.ttl(key)
             for field, value in mine.items():
                 pipe.hsetnx(key, field, value)
             pipe.expire(key, _WAITS + int(max(0.0, (job.due_at or 0.0) - job.created_at)))
             pipe.hgetall(key)
-            there = _text(pipe.execute()[-1])
+            seconds, *_, found = pipe.execute()
+        there = _text(found)
+        if "withdrawn" in there:  # promised in vain: it is promised anew
+            self._backend.client.delete(*self._keys(job.id))
+            return self.announce(job)
+        if "message" in there:  # it has begun: to ask for it again keeps it no longer
+            self._backend.client.expire(key, max(1, seconds))
         if [there[name] for name in ("queue", "task", "arguments")] != [
             job.queue,
             job.task,
@@ -134,7 +140,8 @@ class Marks:
         message = (self._backend.client.hget(key, "message") or b"").decode()
         with self._pipeline() as pipe:
             pipe.hdel(key, f"try {message}")
-            pipe.hset(key, mapping={"error": error or "", "traceback": traceback or ""}).execute()
+            pipe.hset(key, mapping={"error": error or "", "traceback": traceback or ""})
+            pipe.expire(key, self._ttl).execute()
 
     def is_revoked(self, id: str) -> bool:
         return bool(self._backend.client.hexists(self._keys(id)[1], "revoked"))
@@ -178,6 +185,11 @@ class Marks:
         self._backend.client.hset(self._keys(id)[1], "revoked", time.time())
         return True
 
+    def withdraw(self, id: str) -> None:
+        """Revoke it, until it is promised again."""
+        if self.revoke(id):
+            self._backend.client.hset(self._keys(id)[1], "withdrawn", 1)
+
     def forget(self, id: str) -> bool:
         """A job that was revoked is known until its message is gone: or it would run."""
         has_result = self._backend.client.exists(self._keys(id)[0])
@@ -185,9 +197,9 @@ class Marks:
         return bool(row and row["settled_at"] and self._backend.client.delete(*self._keys(id)))
 
     def drop(self, id: str) -> None:
-        """Its message has been deleted: a job that has not ended never was, and its id is free."""
+        """Its message has been deleted: a job that has not begun never was, and its id is free."""
         row = self.row(id)
-        if row is not None and (row["settled_at"] is None or row["state"] == "revoked"):
+        if row is not None and row["state"] in ("ready", "scheduled", "revoked"):
             self._backend.client.delete(*self._keys(id))
 
 

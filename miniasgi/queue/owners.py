@@ -89,7 +89,7 @@ class Bell:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._socket = open_port()
+        self._socket: socket.socket | None = None  # on first use
         self._ports: list[int] = []
         self._look_at = 0.0
 
@@ -100,10 +100,16 @@ class Bell:
             with suppress(OSError):  # a folder that cannot be read costs a second, not a job
                 workers = living(self._directory, "worker")
                 self._ports = [int(name.split("-")[2]) for name in workers]
+        opened = self._socket = self._socket or open_port()
         for port in self._ports:
             with suppress(OSError):  # its buffer is full: it is awake anyway
-                self._socket.sendto(b"!", ("127.0.0.1", port))
+                opened.sendto(b"!", ("127.0.0.1", port))
         return bool(self._ports)
+
+    def close(self) -> None:
+        opened, self._socket = self._socket, None
+        if opened is not None:
+            opened.close()
 
 
 def open_port() -> socket.socket:

@@ -126,9 +126,9 @@ class AsyncResult:
         return None if row["settled_at"] is None else row
 
     def revoke(self) -> bool:
-        """A waiting job never runs; a running ``async def`` is cancelled within about a second.
-
-        A thread cannot be stopped: its job is REVOKED when it ends. False if it had ended already.
+        """A waiting job never runs; an ``async def`` that a worker runs is cancelled within about a
+        second. What runs in a thread, or after its response in a process without a worker, is not
+        stopped: it is REVOKED when it ends. False if it had ended already.
         """
         return self._writer.run(store.revoke, self.id, time.time())
 

@@ -21,6 +21,7 @@ class Retry(Exception):
         super().__init__(message)
         if not isinstance(countdown, int | float | None):
             raise TypeError(f"a countdown is seconds, not {countdown!r}")
+        moment(countdown, 0.0)  # raises ValueError for what is no time to wait
         self.countdown = countdown
 
 

@@ -224,9 +224,10 @@ _RECOVER = """
     update miniasgi_job set owner = null, crashes = crashes + 1,
     error = 'worker died, ' || (crashes + 1) || ' times so far',
     state = case when revoking then 'revoked' when crashes + 1 >= :max_crashes then 'failure'
-        when crashes > 0 then 'scheduled' else 'ready' end,
+        when crashes > 0 or due_at > :now then 'scheduled' else 'ready' end,
     settled_at = case when revoking or crashes + 1 >= :max_crashes then :now end,
-    due_at = :now + case when crashes > 0 then min(60, 1 << min(crashes - 1, 6)) else 0 end,
+    due_at = max(coalesce(due_at, 0),
+        :now + case when crashes > 0 then min(60, 1 << min(crashes - 1, 6)) else 0 end),
     past = case when revoking or crashes + 1 >= :max_crashes then past
         else substr(coalesce(past, '') || json_array(attempt, started_at, :now, 'worker died', '')
         || char(10), -65536) end
@@ -335,11 +336,11 @@ def resume(db: Connection, queue: str) -> bool:
 
 def outlook(db: Connection, queue: str) -> tuple[bool, float | None]:
     """Can a job be claimed, and when is the next one due?"""
-    ready = "select 1 from miniasgi_job where queue = ?1 and state = 'ready'"
-    paused = "select 1 from miniasgi_paused where queue = ?1"
-    due = "select min(due_at) from miniasgi_job where queue = ?1 and state = 'scheduled'"
+    ready = "select 1 from miniasgi_job where queue = :queue and state = 'ready'"
+    paused = "select 1 from miniasgi_paused where queue = :queue"
+    due = "select min(due_at) from miniasgi_job where queue = :queue and state = 'scheduled'"
     sql = f"select exists ({ready}) and not exists ({paused}), ({due})"
-    claimable, due_at = db.execute(sql, (queue,)).fetchone()
+    claimable, due_at = db.execute(sql, {"queue": queue}).fetchone()
     return bool(claimable), due_at
 
 

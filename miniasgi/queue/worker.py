@@ -85,7 +85,7 @@ class Worker:
         self.site.workers.remove(self)
         self._stopping = True
         self._rang.set()
-        await self._serving
+        await asyncio.wait([self._serving])  # which may have been cancelled, with its loop
         self._loop.remove_reader(self._socket)
         self._socket.close()
         await self._wait_empty(self.grace)
@@ -95,6 +95,8 @@ class Worker:
             await self._wait_empty(5.0)  # for what the cancelled tasks do to clean up
         if self.slots:
             logger.warning("%d jobs still run in threads and stay owned", len(self.slots))
+            forgive = partial(store.forgive, owner=self._owner.name)  # if the process ends now
+            await self.writer.arun(forgive, surely=forgive)
         else:
             self._owner.drop()
 
@@ -104,10 +106,6 @@ class Worker:
                 while self.slots:
                     self._rang.clear()  # each slot that becomes free rings
                     await self._rang.wait()
-
-    def forgive(self) -> None:
-        """Before the process exits with threads at work: their jobs did not crash it."""
-        self.writer.run(store.forgive, self._owner.name)
 
     # Looking
 
@@ -165,7 +163,7 @@ class Worker:
             logger.warning("recovered %d jobs of dead owners", found)
         for owner in {str(slot.job.owner) for slot in self.slots.values()}:  # a promise has another
             for id in writer.read(store.revoking, owner):
-                if id in self.slots:
+                if id in self.slots and not self.slots[id].if_cancelled:  # once: it may clean up
                     self._cancel(self.slots[id], Outcome("revoked", error="revoked while it ran"))
         for slot in list(self.slots.values()):
             self._report(slot)
@@ -202,20 +200,30 @@ class Worker:
         else:
             # A daemon, so that one that is stuck does not keep the process.
             run = partial(self._work_in_thread, slot, context)
-            threading.Thread(target=run, daemon=True).start()
+            try:
+                threading.Thread(target=run, daemon=True).start()
+            except RuntimeError:  # the system has no thread to give
+                logger.exception("job %s (%s) has to wait", job.id, job.task)
+                slot.task = self._loop.create_task(self._run(slot), context=context)
 
     async def _run(self, slot: Slot) -> None:
         if self._stopping:
             outcome = Outcome("ready", attempts=1)  # it has not begun
         elif slot.function is None:
             outcome = unknown(slot.job, self.site.functions)
+        elif not slot.function.is_async:  # and there was no thread for it
+            outcome = Outcome("scheduled", due_at=time.time() + 1.0, attempts=1)
         else:
             slot.cancellable = True
             try:
                 outcome = await slot.function.run(slot.job)
             except GeneratorExit:
                 raise
-            except BaseException as exc:  # most of all a cancel: ours, or the code's own
+            except (
+                BaseException
+            ) as exc:  # most of all a cancel: ours, the loop's, or the code's own
+                if self._serving.cancelling():
+                    slot.if_cancelled = Outcome("ready", error="given back: its loop ended")
                 outcome = slot.if_cancelled or slot.function.failed(slot.job, exc)
             slot.cancellable = False
         settle, wakes = settling(slot.job, outcome), outcome.brings_work

@@ -129,6 +129,8 @@ class Writer:
             from anyio.to_thread import run_sync
 
             return await run_sync(lambda: self.run(work, *args, wakes=wakes, surely=surely))
+        if _exiting.is_set():  # no thread would do it any more
+            return self.run(work, *args, wakes=wakes, surely=surely)
         operation = Operation(work, args, wakes, surely)
         if not (here and self._done_at_once(operation)):
             await self._wait_on_the_loop(operation)
@@ -302,9 +304,10 @@ class Writer:
                 if has_ended and not self._inbox.empty():  # handed in behind the None
                     self._start()
         self.file.close()
-        if self._owner is not None:
+        if self._owner is not None and not self.promises:  # or they would be a dead one's
             self._owner.drop()
             self._owner = None
+        self._bell.close()
 
     def _after_fork(self) -> None:
         for promise in self.promises.values():

@@ -215,6 +215,8 @@ class Client:
     def _keep_cookies(self, reply: Reply) -> None:
         for field in reply.headers.getlist("set-cookie"):
             pair, *rest = field.split(";")  # as browsers do: RFC 6265, 5.2
+            if "=" not in pair:
+                continue
             name, _, value = (part.strip() for part in pair.partition("="))
             said = {
                 k.strip().lower(): v.strip() for k, _, v in (one.partition("=") for one in rest)
@@ -226,10 +228,10 @@ class Client:
 
 def _is_over(max_age: str, expires: str) -> bool:
     if max_age.removeprefix("-").isdecimal():  # it counts before the other
-        return int(max_age) <= 0
+        return max_age.startswith("-") or not max_age.strip("0")
     try:
         return parsedate_to_datetime(expires).astimezone(UTC) <= datetime.now(UTC)
-    except ValueError:  # no date: as if it were not there
+    except (ValueError, OverflowError):  # no date: as if it were not there
         return False
 
 

@@ -17,6 +17,7 @@ or a queue's worker     accept, mark
 
 import json
 import os
+import re
 import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,10 @@ _MEASURED = {
     "app.failed": "returned",
     "app.cancelled": "returned",
 }
+
+
+# Breaks a line, an SVG or a terminal, or turns the text around.
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,8 +83,7 @@ class Moment:
     @property
     def label(self) -> str:
         words = (self.name,) if self.kind == "mark" else (self.kind, self.name, self.detail)
-        text = " ".join(filter(None, words))
-        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", " ".join(filter(None, words)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,16 +223,17 @@ async def test_an_empty_token_lets_nobody_in(queue: Queue) -> None:
     assert "/sign-in" not in page.text
 
 
-@pytest.mark.parametrize("path", ["/任务", "/our jobs", "/büro"])
+@pytest.mark.parametrize("path", ["/任务", "/our jobs", "/büro", "/jobs:eu", "/a+b", "/me@x"])
 async def test_the_session_is_for_the_path_as_browsers_write_it(queue: Queue, path: str) -> None:
     app = MiniASGI()
     app.mount(path, monitor(queue, TOKEN))
 
     async with Client(app) as client:
-        reply = await client.post(f"{quote(path)}/sign-in", data={"token": TOKEN})
+        as_written = quote(path, safe="/:+@")
+        reply = await client.post(f"{as_written}/sign-in", data={"token": TOKEN})
 
     assert reply.status == 303
-    assert f"Path={quote(path)};" in reply.headers["set-cookie"]
+    assert f"Path={as_written};" in reply.headers["set-cookie"]
 
 
 async def test_a_group_is_found_again_by_what_a_browser_sends_back(

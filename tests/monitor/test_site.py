@@ -183,7 +183,16 @@ async def test_what_does_not_exist_is_404(queue: Queue, path: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["state=odd", "after=x", "after=1~y", "after=1", f"after=1~{10**20}", f"text={'x' * 50_001}"],
+    [
+        "state=odd",
+        "after=x",
+        "after=1~y",
+        "after=1",
+        f"after=1~{10**20}",
+        "after=[1]~5",
+        f"after={'[' * 5000}~1",
+        f"text={'x' * 50_001}",
+    ],
 )
 async def test_a_question_that_makes_no_sense_is_400(queue: Queue, query: str) -> None:
     async with Client(monitor(queue)) as client:

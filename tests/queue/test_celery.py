@@ -287,6 +287,47 @@ async def test_a_job_that_was_revoked_is_known_as_long_as_its_message_waits(
 
 
 @needs_redis
+async def test_a_job_that_has_begun_is_kept_no_longer_for_being_asked_for_again(
+    queue: Queue, redis: RedisServer
+) -> None:
+    @queue.task
+    async def note() -> None: ...
+
+    nightly = note.options(task_id="nightly")
+    async with in_this_process(queue):
+        await (await nightly.adelay()).aget(PATIENCE)
+    await nightly.adelay()
+
+    assert redis.count("TTL", "celery-task-meta-nightly-job") <= 7 * 86_400
+
+
+@needs_redis
+async def test_what_was_promised_in_vain_can_be_promised_again(
+    queue: Queue, redis: RedisServer
+) -> None:
+    runs: list[str] = []
+    gone = Queue("gone", "redis://127.0.0.1:1/0")
+
+    @queue.task
+    async def note() -> None:
+        runs.append("note")
+
+    @gone.task(name="other")
+    async def other() -> None: ...
+
+    background = BackgroundTasks()
+    background.add_task(note.options(task_id="one"))
+    background.add_task(other)
+    with pytest.raises(QueueUnavailable):
+        await background.accept()
+    again = await note.options(task_id="one").accept()
+    async with in_this_process(queue):
+        await again.result.aget(PATIENCE)
+
+    assert (runs, again.result.state) == (["note"], "SUCCESS")
+
+
+@needs_redis
 async def test_a_response_that_fails_leaves_alone_what_another_has_promised(
     queue: Queue, redis: RedisServer
 ) -> None:
@@ -337,15 +378,17 @@ async def test_a_retry_waits_no_longer_than_leaves_time_to_run(
     assert [words for words in said if "is retried in 0.05 s and not in " in words] != []
 
 
-@pytest.mark.filterwarnings("ignore:You're running the worker")
-def test_a_worker_that_celery_ends_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    queue = Queue("mail", "redis://localhost/1")
-    monkeypatch.setattr(queue.celery.Worker, "start", lambda worker: setattr(worker, "exitcode", 1))
+def test_a_worker_that_celery_ends_has_its_exit_code() -> None:
+    code = """if True:
+        from miniasgi.queue import Queue
+        engine = Queue("mail", "redis://localhost/1").engine
+        engine.celery.Worker.start = lambda worker: setattr(worker, "exitcode", 7)
+        engine.work(1, 30.0)
+        """
 
-    with pytest.raises(SystemExit) as ended:
-        queue.engine.work(1, 30.0)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True)
 
-    assert ended.value.code == 1
+    assert ended.returncode == 7
 
 
 # Workers that die

@@ -56,6 +56,20 @@ async def test_status_tells_what_waits_and_what_workers_do(shop: Queue, capsys: 
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["a/b", "mail[eu]", "jobs*"])
+async def test_a_queues_workers_are_heard_whatever_its_name(
+    shop: Queue, name: str, capsys: Output
+) -> None:
+    odd = Queue(name, shop.broker)
+    odd.task(name="note")(lambda: None)
+    async with in_this_process(odd):
+        await odd.tasks["note"].delay().aget(PATIENCE)
+        told = odd.celery.control.inspect(timeout=1.0).active()
+    odd.close()
+
+    assert told is not None and len(told) == 1
+
+
 async def test_the_workers_of_another_queue_on_the_broker_are_not_this_ones(
     shop: Queue, capsys: Output
 ) -> None:
@@ -99,13 +113,15 @@ async def test_what_waits_at_the_broker_is_purged_if_that_is_asked_for(
     shop: Queue, capsys: Output
 ) -> None:
     waiting = [shop.tasks["send"].options(priority=priority).delay(1) for priority in (0, 9)]
+    with shop.celery.connection_for_write() as connection:  # a stranger's, which has no id
+        connection.SimpleQueue("shop").put({})
     codes = [run(["status", WHERE, "--json"]), run(["purge", WHERE, "--state", "ready"])]
     codes.append(run(["status", WHERE, "--json"]))
 
     before, deleted, after = capsys.readouterr().out.splitlines()
-    assert (codes, deleted) == ([0, 0, 0], "2 jobs deleted")
+    assert (codes, deleted) == ([0, 0, 0], "3 jobs deleted")
     assert [one.state for one in waiting] == ["UNKNOWN"] * 2  # so its key is free again
-    assert (json.loads(before)["waiting"], json.loads(after)["waiting"]) == (2, 0)
+    assert (json.loads(before)["waiting"], json.loads(after)["waiting"]) == (3, 0)
 
 
 @pytest.mark.parametrize("shop", ["a broker"], indirect=True)

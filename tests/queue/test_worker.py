@@ -7,12 +7,14 @@ import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from miniasgi.queue import JobFailed, Queue, Retry, jobs, store
+from miniasgi.queue.owners import is_alive
 from miniasgi.queue.retry import backoff
 from miniasgi.queue.store import Job, Outcome
 from miniasgi.queue.worker import Worker
@@ -631,3 +633,177 @@ async def test_a_task_that_returns_a_coroutine_by_mistake_fails_and_does_not_war
         result = await outer.adelay()
         with pytest.raises(JobFailed, match="coroutine is not JSON"):
             await result.aget(5)
+
+
+def test_a_job_whose_loop_ends_is_given_back_by_whoever_runs_it(queue: Queue) -> None:
+    """So ends a server that is told to stop twice: it cancels whatever is on its loop."""
+
+    @queue.task
+    async def stay() -> None:
+        await asyncio.Event().wait()
+
+    async def serve() -> None:
+        async with queue.worker():
+            await asyncio.Event().wait()
+
+    async def main() -> str:
+        with heard("job.start") as begun:
+            serving.append(asyncio.create_task(serve()))
+            result = await stay.adelay()
+            await begun.wait()
+        return result.id
+
+    serving: list[asyncio.Task[None]] = []
+    row = queue.AsyncResult(asyncio.run(main())).row
+
+    assert row is not None
+    assert (row["state"], row["owner"], row["error"]) == (
+        "ready",
+        None,
+        "given back: its loop ended",
+    )
+
+
+async def test_a_revoked_jobs_clearing_up_is_not_cancelled_again(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    clearing, go_on = asyncio.Event(), asyncio.Event()
+
+    @queue.task
+    async def stay() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            clearing.set()
+            await go_on.wait()
+            events.append("cleared up")
+
+    with heard("job.start") as begun:
+        async with queue.worker() as worker:
+            result = await stay.adelay()
+            await begun.wait()
+            result.revoke()
+            await clearing.wait()
+            await worker._do_chores()  # a second later it looks again
+            go_on.set()
+            with pytest.raises(JobFailed, match="revoked while it ran"):
+                await result.aget(5)
+
+    assert events == ["cleared up"]
+
+
+async def test_a_job_for_which_there_is_no_thread_waits_for_another_time(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @queue.task
+    def work() -> str:
+        return "done"
+
+    start = threading.Thread.start
+    refused: list[str] = []
+
+    def refuse_once(thread: threading.Thread) -> None:
+        if "_work_in_thread" in repr(thread._target) and not refused:  # type: ignore[attr-defined]
+            refused.append("refused")
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    async with queue.worker():
+        result = await work.adelay()
+
+        assert await result.aget(10) == "done"
+
+    assert refused == ["refused"]
+    assert result.row is not None and result.row["attempt"] == 1
+
+
+async def test_a_worker_that_leaves_a_thread_behind_says_that_nothing_crashed(
+    queue: Queue,
+) -> None:
+    go_on = threading.Event()
+
+    @queue.task
+    def work() -> None:
+        assert go_on.wait(20)
+
+    with heard("job.start") as begun:
+        async with queue.worker(grace=0.0):
+            result = await work.adelay()
+            await begun.wait()
+    crashes = queue.writer.read(store.find, result.id)["crashes"]  # type: ignore[index]
+    queue.writer.run(store.recover, "mail", lambda owner: False, 1, time.time())
+    state = result.state
+    go_on.set()
+
+    assert (crashes, state) == (-1, "PENDING")
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+def test_a_countdown_of_a_retry_has_an_end(seconds: float) -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        Retry(countdown=seconds)
+
+
+async def test_what_is_to_start_later_does_so_though_its_process_died(queue: Queue) -> None:
+    @queue.task
+    async def remind() -> None: ...
+
+    promise = await remind.options(countdown=3600.0).accept()
+    queue.writer.run(store.recover, "mail", lambda owner: False, 5, time.time())
+    row = promise.result.row
+
+    assert row is not None
+    assert (row["state"], row["crashes"]) == ("scheduled", 1)
+    assert row["due_at"] > time.time() + 3500.0
+
+
+async def test_a_queue_that_is_closed_keeps_the_promises_of_another_on_its_file(
+    queue: Queue, file: Path
+) -> None:
+    other = Queue("other", f"sqlite:///{file}")
+
+    @queue.task
+    async def work() -> None: ...
+
+    promise = await work.accept()
+    other.close()
+    found = queue.writer.run(
+        store.recover, "mail", partial(is_alive, queue.writer.directory), 5, time.time()
+    )
+
+    assert (found, promise.result.row["state"]) == (0, "held")  # type: ignore[index]
+
+
+def test_who_reads_waits_for_a_transaction_that_reads_too(queue: Queue) -> None:
+    """Two locks, taken in one order: else each would wait for the other."""
+    task = queue.task(name="work")(lambda: None)
+    states: list[str] = []
+    inside, asked = threading.Event(), threading.Event()
+
+    def look() -> None:
+        assert inside.wait(20)
+        asked.set()
+        states.append(queue.AsyncResult("nobody").state)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    with queue.transaction():
+        inside.set()
+        assert asked.wait(20)
+        states.append(task.delay().state)
+    looking.join(20)
+
+    assert sorted(states) == ["UNKNOWN", "UNKNOWN"]
+
+
+def test_a_queue_that_is_closed_has_no_file_open(queue: Queue) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/dev/fd"))
+
+    before = open_files()
+    queue.task(name="work")(lambda: None).delay()
+    queue.close()
+
+    assert open_files() == before
