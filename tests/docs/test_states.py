@@ -51,8 +51,8 @@ class History:
         self.do(store.insert, job)
         return job
 
-    def held(self) -> Job:
-        return self.put("held", owner="server", attempt=1)
+    def held(self, **more: Any) -> Job:
+        return self.put("held", owner="server", attempt=1, **more)
 
     def running(self, **more: Any) -> Job:
         self.put("ready", **more)
@@ -96,6 +96,8 @@ def _what_goes_by_itself(history: History) -> None:
     history.do(store.revoke, history.running().id, 10.0)
     die()
     history.held()
+    die()
+    history.held(due_at=20.0)
     die()
     history.held()
     die(1)
