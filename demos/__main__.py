@@ -5,15 +5,13 @@ says why; 130 after Ctrl-C.
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from io import TextIOWrapper
 from pathlib import Path
 
-from demos import html, report
+from demos import command, html, report
 from demos.environments import Other, run_elsewhere
 from demos.options import chosen, frameworks, parse
 from demos.progress import Progress
@@ -24,8 +22,6 @@ from demos.servers import DemoError, Settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
-    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that cannot show a lane shows a sign
-        sys.stdout.reconfigure(errors="replace")
     try:
         options = parse(arguments)
         scenarios = [load(name) for name in chosen(options.scenario)]
@@ -36,9 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DemoError as exc:
         print(f"demos: {exc}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # who reads has seen enough; or Python would complain at its exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         print("demos: stopped; its servers are ended", file=sys.stderr)
         return 130
@@ -154,4 +147,4 @@ def _shorter(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

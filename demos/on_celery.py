@@ -24,6 +24,7 @@ from typing import Any
 
 from celery import Celery
 
+from demos import command
 from demos.redis_server import RedisServer, why_not
 from miniasgi.queue import Queue
 
@@ -195,7 +196,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command.run(main)

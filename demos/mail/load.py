@@ -15,7 +15,6 @@ import asyncio
 import ipaddress
 import math
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from demos import command
 from demos.progress import Progress
 
 AT_ONE_TIME = 20
@@ -129,7 +129,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command.run(main)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from demos import command
 from demos.environments import NotInstalled, Other, run_elsewhere
 from demos.progress import Progress
 from demos.scenario import NAMES, Scenario, Seen, Unforeseen, load, table_names
@@ -131,7 +132,4 @@ def _table(table: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command.run(main)

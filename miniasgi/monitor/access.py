@@ -102,5 +102,5 @@ def must_be_ours(request: Request) -> None:
 
 
 def _path(request: Request) -> str:
-    """Where the monitor is, as browsers write it."""
-    return quote(request.get("root_path", ""), safe="/!$&'()*+,:=@~") or "/"  # not `;`: it ends it
+    """Where the monitor is, as browsers write it; but a ``;`` would end the cookie's attribute."""
+    return quote(request.get("root_path", ""), safe="/!$&'()*+,:=@~") or "/"

@@ -147,15 +147,15 @@ class File:
 
     def read(self, work: Callable[..., T], *args: Any) -> T:
         """``work(db, *args)`` on a connection that only reads; it sees what is committed."""
-        if self._reader is None and self.joined() is None:
+        while True:
+            with self._reading, self.explained():
+                if self._reader is None and self.joined() is not None:  # the turn is ours already
+                    self._reader = store.connect(self.path)
+                if self._reader is not None:
+                    return work(self._reader, *args)
             with self.explained(), self.turn(), self._reading:  # in this order, as everywhere
                 self.open()
                 self._reader = self._reader or store.connect(self.path)
-                return work(self._reader, *args)
-        with self._reading, self.explained():
-            if self._reader is None:  # in our transaction, or just closed
-                self._reader = store.connect(self.path)
-            return work(self._reader, *args)
 
     def _checkpoint(self) -> None:
         """Now and then, move the log into the file, and write over the log from its start.

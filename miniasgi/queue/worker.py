@@ -195,16 +195,20 @@ class Worker:
 
     def _begin(self, job: Job, context: Context, promise: object = None) -> None:
         slot = self.slots[job.id] = Slot(job, self.site.functions.get(job.task), promise)
-        if slot.function is None or slot.function.is_async or self._stopping:
+        on_the_loop = slot.function is None or slot.function.is_async or self._stopping
+        if on_the_loop or not self._has_thread(slot, context):
             slot.task = self._loop.create_task(self._run(slot), context=context)
-        else:
+
+    def _has_thread(self, slot: Slot, context: Context) -> bool:
+        """Begin a ``def`` job in a thread. False: the system has none to give."""
+        run = partial(self._work_in_thread, slot, context)
+        try:
             # A daemon, so that one that is stuck does not keep the process.
-            run = partial(self._work_in_thread, slot, context)
-            try:
-                threading.Thread(target=run, daemon=True).start()
-            except RuntimeError:  # the system has no thread to give
-                logger.exception("job %s (%s) has to wait", job.id, job.task)
-                slot.task = self._loop.create_task(self._run(slot), context=context)
+            threading.Thread(target=run, daemon=True).start()
+        except RuntimeError:
+            logger.exception("job %s (%s) has to wait", slot.job.id, slot.job.task)
+            return False
+        return True
 
     async def _run(self, slot: Slot) -> None:
         if self._stopping:
@@ -219,9 +223,7 @@ class Worker:
                 outcome = await slot.function.run(slot.job)
             except GeneratorExit:
                 raise
-            except (
-                BaseException
-            ) as exc:  # most of all a cancel: ours, the loop's, or the code's own
+            except BaseException as exc:  # most of all a cancel: ours, its loop's, the code's own
                 if self._serving.cancelling():
                     slot.if_cancelled = Outcome("ready", error="given back: its loop ended")
                 outcome = slot.if_cancelled or slot.function.failed(slot.job, exc)

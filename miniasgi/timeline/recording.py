@@ -34,7 +34,6 @@ _MEASURED = {
     "app.cancelled": "returned",
 }
 
-
 # Breaks a line, an SVG or a terminal, or turns the text around.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 

@@ -728,7 +728,7 @@ async def test_a_worker_that_leaves_a_thread_behind_says_that_nothing_crashed(
     def work() -> None:
         assert go_on.wait(20)
 
-    with heard("job.start") as begun:
+    with heard("job.start") as begun, heard("job.settled") as settled:
         async with queue.worker(grace=0.0):
             result = await work.adelay()
             await begun.wait()
@@ -736,6 +736,7 @@ async def test_a_worker_that_leaves_a_thread_behind_says_that_nothing_crashed(
     queue.writer.run(store.recover, "mail", lambda owner: False, 1, time.time())
     state = result.state
     go_on.set()
+    await settled.wait()  # or the thread would tell a loop that is closed
 
     assert (crashes, state) == (-1, "PENDING")
 
